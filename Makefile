@@ -1,0 +1,62 @@
+# The words of this project, the same for people and for CI. `make` alone prints them.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.set-up
+# Independent decoder for the tests; named here, installed only where it is missing and we are root.
+APT_PACKAGES := tshark
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test run lint types imports format bench coverage clean
+
+help: ## print this list
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(STAMP) ## make the virtual environment and install everything the other words need
+
+$(STAMP): setup.cfg pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Ivizone needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) -V 2>&1). Name another with: make PYTHON=python3.12" >&2; exit 1; }
+	@echo "Setting up: a virtual environment in $(VENV) (about a minute the first time)" >&2
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { echo "python3 cannot make a virtual environment; on Debian: apt-get install python3-venv" >&2; exit 1; }
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
+	@touch $@
+
+.PHONY: apt
+apt:
+	@for package in $(APT_PACKAGES); do \
+	  command -v $$package >/dev/null && continue; \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    echo "Installing $$package (Debian)" >&2; apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $$package >/dev/null || echo "$$package could not be installed; its tests will be skipped" >&2; \
+	  else echo "$$package is not installed and we are not root; its tests will be skipped (apt-get install $$package)" >&2; fi; \
+	done
+
+demo: setup ## a simulated day, and any CAPTURES="a.pcap b.pcap", from the air to the merchant's page
+	@$(BIN)/ivizone-cloud demo $(DEMO_ARGS) $(if $(CAPTURES),--captures $(CAPTURES))
+
+test: setup apt lint types imports ## everything that needs no special machine
+	$(BIN)/python -m pytest -q $(TEST_ARGS)
+
+run: setup ## the embedded cloud on this machine (data in ./ivizone-data)
+	$(BIN)/ivizone-cloud serve
+
+lint: setup ## ruff
+	$(BIN)/ruff check .
+
+format: setup ## let ruff mend what it can
+	$(BIN)/ruff check --fix .
+
+types: setup ## mypy --strict
+	$(BIN)/mypy
+
+imports: setup ## the import contracts of setup.cfg
+	$(BIN)/lint-imports
+
+coverage: setup apt ## the tests, with line and branch coverage
+	$(BIN)/python -m pytest -q --cov=agent --cov=cloud --cov=simulator --cov-branch --cov-report=term-missing:skip-covered
+
+bench: setup apt ## frames, bytes, memory, start-up and ingest, as ratios in one run; writes docs/benchmarks.md
+	$(BIN)/python -m benchmarks.run --write docs/benchmarks.md
+
+clean: ## remove what the other words made
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage

@@ -1,0 +1,123 @@
+"""Tracks x time windows: what one window says of each device, or, in mode ``count``, of each zone (core).
+
+There is one class for each legal mode, and the mode picks the class once, at the start: in mode ``count`` there is no
+code that could yield a record of one device (DESIGN section 6).
+
+A burst belongs to the window in which it was decided, so a sighting's first frame may lie up to the longest burst
+(``tracking.max_burst_ms``) before the window's start. Waiting for it instead would make every figure later by as much.
+"""
+
+from __future__ import annotations
+
+from statistics import median_low
+
+from agent.proximity import Zone
+from agent.tracking.bursts import Burst
+from agent.tracking.tracker import DeviceEstimate
+from agent.wire.model import AddressKind, Sighting, WindowEstimate, ZoneCount
+
+
+class _Device:
+    """What one track said so far in the open window."""
+
+    __slots__ = ("bursts", "channel", "confidence", "first_us", "frames", "kind", "last_us", "p_inside", "placed", "rssi")
+
+    def __init__(self, burst: Burst) -> None:
+        self.first_us = burst.first_us
+        self.last_us = burst.last_us
+        self.bursts = 0
+        self.frames = 0
+        self.rssi: list[int] = []
+        self.p_inside = 0.0
+        self.placed = 0
+        self.channel: int | None = None
+        self.kind = AddressKind.RANDOMISED
+        self.confidence = 0
+
+
+class DayWindow:
+    """Mode ``day``: one sighting for each pseudonym heard in the window."""
+
+    __slots__ = ("_devices", "_source")
+
+    def __init__(self, source: str) -> None:
+        self._source = source
+        self._devices: dict[bytes, _Device] = {}
+
+    def add(self, burst: Burst, p_inside: float | None, zone: Zone | None) -> None:
+        """Take in a decided burst; ``burst.track.pseudonym`` is set. ``p_inside`` is a share 0..1, None without a level."""
+        track = burst.track
+        device = self._devices.get(track.pseudonym)
+        if device is None:
+            device = self._devices[track.pseudonym] = _Device(burst)
+        if burst.first_us < device.first_us:
+            device.first_us = burst.first_us
+        if burst.last_us > device.last_us:
+            device.last_us = burst.last_us
+        device.bursts += 1
+        device.frames += burst.frames
+        device.rssi += burst.rssi
+        if p_inside is not None:
+            device.p_inside += p_inside
+            device.placed += 1
+        if burst.channel is not None:
+            device.channel = burst.channel
+        device.kind = track.kind
+        device.confidence = track.confidence
+
+    def is_empty(self) -> bool:
+        """True where nothing was heard in the window."""
+        return not self._devices
+
+    def close(self, start_ms: int, estimate: DeviceEstimate) -> tuple[list[Sighting], list[WindowEstimate], list[ZoneCount]]:
+        """The window's sightings in order of their first frame, and its estimate. The window is empty afterwards."""
+        sightings = [self._sighting(pseudonym, device) for pseudonym, device in self._devices.items()]
+        sightings.sort(key=lambda sighting: (sighting.first_ms, sighting.pseudonym))
+        self._devices = {}
+        return sightings, [WindowEstimate(start_ms, estimate.devices, estimate.low, estimate.high)], []
+
+    def _sighting(self, pseudonym: bytes, device: _Device) -> Sighting:
+        return Sighting(
+            pseudonym=pseudonym,
+            first_ms=device.first_us // 1000,
+            last_ms=device.last_us // 1000,
+            bursts=device.bursts,
+            frames=device.frames,
+            rssi_max_dbm=max(device.rssi) if device.rssi else None,
+            rssi_median_dbm=median_low(device.rssi) if device.rssi else None,
+            p_inside=round(100 * device.p_inside / device.placed) if device.placed else None,
+            channel=device.channel,
+            address_kind=device.kind,
+            source=self._source,
+            confidence=device.confidence,
+        )
+
+
+class CountWindow:
+    """Mode ``count``: how many devices were inside and outside, and nothing of any one of them."""
+
+    __slots__ = ("_zones",)
+
+    def __init__(self, source: str) -> None:
+        del source  # not one word of a count says which device or radio it came from
+        self._zones: dict[int, Zone] = {}
+
+    def add(self, burst: Burst, p_inside: float | None, zone: Zone | None) -> None:
+        """Take in a decided burst. The track's number is kept until the window closes, never its address."""
+        del p_inside
+        if zone is not None:
+            self._zones[burst.track.number] = zone
+
+    def is_empty(self) -> bool:
+        """True where nothing was heard in the window."""
+        return not self._zones
+
+    def close(self, start_ms: int, estimate: DeviceEstimate) -> tuple[list[Sighting], list[WindowEstimate], list[ZoneCount]]:
+        """The window's counts by zone. The agent's estimate is shared out as the placed tracks are; the window is empty afterwards."""
+        placed = len(self._zones)
+        counts = []
+        for zone in Zone:
+            share = sum(1 for z in self._zones.values() if z is zone) / placed if placed else 0.0
+            counts.append(ZoneCount(start_ms, zone.value, estimate.devices * share, estimate.low * share, estimate.high * share))
+        self._zones = {}
+        return [], [], counts
