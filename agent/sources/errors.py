@@ -1,0 +1,38 @@
+"""What can be wrong with a source of frames: the owner's or the capture's fault.
+
+    SourceError
+    +-- SourceUnknown      no source of that name
+    +-- CaptureMissing     the file is not there or may not be read
+    +-- NotACapture        the bytes are no pcap or pcapng capture
+    +-- CaptureEmpty       a file of no bytes
+    +-- LinkTypeUnknown    a capture of something else than 802.11
+
+A capture that breaks off is not an error while it is read: all whole frames are used, and the source tells afterwards
+(``troubles``).
+"""
+
+from __future__ import annotations
+
+
+class SourceError(Exception):
+    """A source cannot give frames. The message says what, got, allowed, next step."""
+
+
+class SourceUnknown(SourceError):
+    """The configuration names a source that does not exist."""
+
+
+class CaptureMissing(SourceError):
+    """The capture is not there or may not be read."""
+
+
+class NotACapture(SourceError):
+    """The file begins like no capture that we read."""
+
+
+class CaptureEmpty(SourceError):
+    """The file has no bytes at all."""
+
+
+class LinkTypeUnknown(SourceError):
+    """The capture holds something else than 802.11 frames."""
