@@ -41,10 +41,10 @@ run: setup ## the embedded cloud on this machine (data in ./ivizone-data)
 	$(BIN)/ivizone-cloud serve
 
 lint: setup ## ruff
-	$(BIN)/ruff check .
+	$(BIN)/ruff check . && $(BIN)/ruff format --check --quiet .
 
-format: setup ## let ruff mend what it can
-	$(BIN)/ruff check --fix .
+format: setup ## let ruff mend and format
+	$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
 
 types: setup ## mypy --strict
 	$(BIN)/mypy

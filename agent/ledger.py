@@ -56,6 +56,8 @@ class Ledger:
             evicted_tracks=evicted_tracks,
         )
         if counts.frames != counts.probe_requests + sum(counts.skipped.values()):
-            raise AssertionError(f"the ledger does not close: {counts.frames} frames, {counts.probe_requests} probe requests, {sum(counts.skipped.values())} skipped")
+            raise AssertionError(
+                f"the ledger does not close: {counts.frames} frames, {counts.probe_requests} probe requests, {sum(counts.skipped.values())} skipped"
+            )
         self.__init__()  # type: ignore[misc]
         return counts

@@ -110,7 +110,8 @@ class Pipeline:
         self._decode: Callable[[bytes, bool], ProbeRequest | Skipped] | None = None
         self._window_us = settings.window_s * SECOND_US
         self._day = -1
-        self._now_us: int | None = None
+        self._has_begun = False
+        self._now_us = 0
         self._next_us = 0
         self._window_end_us = 0
         self._batch_number = 0
@@ -139,10 +140,10 @@ class Pipeline:
 
     def feed(self, frame: CapturedFrame | Tick) -> Burst | Skipped | None:
         """Take one frame in. Gives the burst it went into, the reason why it was skipped, or None for a tick."""
-        if frame.__class__ is Tick:
+        if isinstance(frame, Tick):
             self._pass_time(frame.time_us)
             return None
-        data, time_us, link_type, _, is_cut = frame  # type: ignore[misc]
+        data, time_us, link_type, _, is_cut = frame
         if link_type != self._link_type:
             self._choose_decoder(link_type)
         if time_us >= self._next_us or time_us < self._now_us:
@@ -154,7 +155,7 @@ class Pipeline:
             ledger.skip("unknown_link_type")
             return Skipped("unknown_link_type")
         request = self._decode(data, is_cut)
-        if request.__class__ is Skipped:
+        if isinstance(request, Skipped):
             ledger.skip(request.reason)
             return request
         ledger.probe_requests += 1
@@ -162,7 +163,7 @@ class Pipeline:
 
     def finish(self) -> None:
         """The source has ended: decide what is open, close the window and the batch."""
-        if self._now_us is None:
+        if not self._has_begun:
             return
         self._take(self.tracker.flush())
         self._close_window()
@@ -177,7 +178,7 @@ class Pipeline:
     def _pass_time(self, time_us: int) -> int:
         """Time has come to ``time_us``: decide bursts, close windows, batches and days. Gives the time to book the frame at."""
         now = self._now_us
-        if now is None:
+        if not self._has_begun:
             self._begin(time_us)
         elif time_us < now:
             if now - time_us <= CLOCK_STEP_US:
@@ -195,6 +196,7 @@ class Pipeline:
 
     def _begin(self, time_us: int) -> None:
         """The first frame, or the first after the clock was set back: open the day, the window and the batch."""
+        self._has_begun = True
         self._now_us = self._listened_us = self._batch_start_us = time_us
         self._open_day(time_us)
         self._window_end_us = self._end_of_window(time_us)
@@ -274,7 +276,9 @@ class Pipeline:
             sum(decoder.fcs_unflagged for decoder in decoders),
             self._evicted_tracks + self.tracker.evicted_tracks,
         )
-        rssi_rejected, fcs_unflagged, evicted_tracks = (now - before for now, before in zip(counters, self._reported, strict=True))
+        rssi_rejected, fcs_unflagged, evicted_tracks = (
+            now - before for now, before in zip(counters, self._reported, strict=True)
+        )
         self._reported = counters
         self.ledger.listen(CHANNEL_UNKNOWN, self._heard_us // 1000)
         self._heard_us %= 1000
@@ -296,7 +300,9 @@ class Pipeline:
                 config_hash=settings.config_hash,
                 software=settings.software,
             ),
-            ledger=self.ledger.close(rssi_rejected=rssi_rejected, fcs_unflagged=fcs_unflagged, evicted_tracks=evicted_tracks),
+            ledger=self.ledger.close(
+                rssi_rejected=rssi_rejected, fcs_unflagged=fcs_unflagged, evicted_tracks=evicted_tracks
+            ),
             windows=tuple(self._windows),
             sightings=tuple(sightings),
             counts=tuple(self._counts),

@@ -16,11 +16,30 @@ from agent.tracking.bursts import Burst
 from agent.tracking.tracker import DeviceEstimate
 from agent.wire.model import AddressKind, Sighting, WindowEstimate, ZoneCount
 
+PERCENT_STEP = 5
+"""Neither probability is known to a percent; steps of five say so, and take half the bytes."""
+
+
+def in_steps(percent: float) -> int:
+    """``percent`` (0..100) to the nearest step."""
+    return PERCENT_STEP * round(percent / PERCENT_STEP)
+
 
 class _Device:
     """What one track said so far in the open window."""
 
-    __slots__ = ("bursts", "channel", "confidence", "first_us", "frames", "kind", "last_us", "p_inside", "placed", "rssi")
+    __slots__ = (
+        "bursts",
+        "channel",
+        "confidence",
+        "first_us",
+        "frames",
+        "kind",
+        "last_us",
+        "p_inside",
+        "placed",
+        "rssi",
+    )
 
     def __init__(self, burst: Burst) -> None:
         self.first_us = burst.first_us
@@ -47,9 +66,12 @@ class DayWindow:
     def add(self, burst: Burst, p_inside: float | None, zone: Zone | None) -> None:
         """Take in a decided burst; ``burst.track.pseudonym`` is set. ``p_inside`` is a share 0..1, None without a level."""
         track = burst.track
-        device = self._devices.get(track.pseudonym)
+        pseudonym = track.pseudonym
+        if pseudonym is None:
+            raise ValueError("a track reached a window of mode 'day' without a pseudonym")
+        device = self._devices.get(pseudonym)
         if device is None:
-            device = self._devices[track.pseudonym] = _Device(burst)
+            device = self._devices[pseudonym] = _Device(burst)
         if burst.first_us < device.first_us:
             device.first_us = burst.first_us
         if burst.last_us > device.last_us:
@@ -69,12 +91,18 @@ class DayWindow:
         """True where nothing was heard in the window."""
         return not self._devices
 
-    def close(self, start_ms: int, estimate: DeviceEstimate) -> tuple[list[Sighting], list[WindowEstimate], list[ZoneCount]]:
+    def close(
+        self, start_ms: int, estimate: DeviceEstimate
+    ) -> tuple[list[Sighting], list[WindowEstimate], list[ZoneCount]]:
         """The window's sightings in order of their first frame, and its estimate. The window is empty afterwards."""
         sightings = [self._sighting(pseudonym, device) for pseudonym, device in self._devices.items()]
         sightings.sort(key=lambda sighting: (sighting.first_ms, sighting.pseudonym))
         self._devices = {}
-        return sightings, [WindowEstimate(start_ms, estimate.devices, estimate.low, estimate.high)], []
+        return (
+            sightings,
+            [WindowEstimate(start_ms, round(estimate.devices, 1), round(estimate.low, 1), round(estimate.high, 1))],
+            [],
+        )
 
     def _sighting(self, pseudonym: bytes, device: _Device) -> Sighting:
         return Sighting(
@@ -85,11 +113,11 @@ class DayWindow:
             frames=device.frames,
             rssi_max_dbm=max(device.rssi) if device.rssi else None,
             rssi_median_dbm=median_low(device.rssi) if device.rssi else None,
-            p_inside=round(100 * device.p_inside / device.placed) if device.placed else None,
+            p_inside=in_steps(100 * device.p_inside / device.placed) if device.placed else None,
             channel=device.channel,
             address_kind=device.kind,
             source=self._source,
-            confidence=device.confidence,
+            confidence=in_steps(device.confidence),
         )
 
 
@@ -112,12 +140,22 @@ class CountWindow:
         """True where nothing was heard in the window."""
         return not self._zones
 
-    def close(self, start_ms: int, estimate: DeviceEstimate) -> tuple[list[Sighting], list[WindowEstimate], list[ZoneCount]]:
+    def close(
+        self, start_ms: int, estimate: DeviceEstimate
+    ) -> tuple[list[Sighting], list[WindowEstimate], list[ZoneCount]]:
         """The window's counts by zone. The agent's estimate is shared out as the placed tracks are; the window is empty afterwards."""
         placed = len(self._zones)
         counts = []
         for zone in Zone:
             share = sum(1 for z in self._zones.values() if z is zone) / placed if placed else 0.0
-            counts.append(ZoneCount(start_ms, zone.value, estimate.devices * share, estimate.low * share, estimate.high * share))
+            counts.append(
+                ZoneCount(
+                    start_ms,
+                    zone.value,
+                    round(estimate.devices * share, 1),
+                    round(estimate.low * share, 1),
+                    round(estimate.high * share, 1),
+                )
+            )
         self._zones = {}
         return [], [], counts

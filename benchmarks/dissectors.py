@@ -9,7 +9,14 @@ import subprocess
 import time
 from pathlib import Path
 
-TSHARK_FIELDS = ("frame.time_epoch", "wlan.sa", "wlan.seq", "radiotap.dbm_antsignal", "radiotap.channel.freq", "wlan.tag.number")
+TSHARK_FIELDS = (
+    "frame.time_epoch",
+    "wlan.sa",
+    "wlan.seq",
+    "radiotap.dbm_antsignal",
+    "radiotap.channel.freq",
+    "wlan.tag.number",
+)
 
 
 def scapy_frames_per_second(capture: Path, limit: int) -> float:

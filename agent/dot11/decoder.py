@@ -98,8 +98,8 @@ class Decoder:
         layout: Layout | Skipped | None = self._layouts.get(data[:8])
         if layout is None:
             layout = self._layout(data)
-            if layout.__class__ is Skipped:
-                return layout  # type: ignore[return-value]
+            if isinstance(layout, Skipped):
+                return layout
         start, flags_at, frequency_at, signal_at, more_signals_at, is_sent = layout  # type: ignore[misc]
         if is_sent:
             return NO_SIGNAL
@@ -139,9 +139,9 @@ class Decoder:
         if not data:
             return EMPTY_FRAME
         header = self._read_header(data)
-        if header.__class__ is Skipped:
-            return header  # type: ignore[return-value]
-        start, has_fcs, rssi, channel = header  # type: ignore[misc]
+        if isinstance(header, Skipped):
+            return header
+        start, has_fcs, rssi, channel = header
         frame = data[start:]
         if len(frame) < HEADER_LENGTH:
             return self._too_short(data, start)

@@ -115,7 +115,9 @@ class _Capture:
             plain = sys.stdin.buffer if path == "-" else open(path, "rb")  # noqa: SIM115 - closed in close()
             packed = plain.peek(2)[:2] == GZIP_MAGIC  # type: ignore[union-attr]  # both are BufferedReader
         except OSError as error:
-            raise CaptureMissing(f"{self.name}: cannot be read ({error.strerror}); name a pcap or pcapng file that exists") from error
+            raise CaptureMissing(
+                f"{self.name}: cannot be read ({error.strerror}); name a pcap or pcapng file that exists"
+            ) from error
         self._stream: BinaryIO | gzip.GzipFile = gzip.GzipFile(fileobj=plain) if packed else plain
         while len(self._buffer) < FILE_HEADER.size and self._more():
             pass
@@ -132,13 +134,19 @@ class _Capture:
     def _check_head(self) -> None:
         head = self._buffer
         if not head and not self._broken:
-            raise CaptureEmpty(f"{self.name}: is empty (0 bytes); a capture has at least a {FILE_HEADER.size}-byte header")
+            raise CaptureEmpty(
+                f"{self.name}: is empty (0 bytes); a capture has at least a {FILE_HEADER.size}-byte header"
+            )
         if head[:4] == PCAPNG_MAGIC:
             return
         if head[:4] not in PCAP_MAGICS:
-            raise NotACapture(f"{self.name}: is no capture: it begins with {head[:4].hex(' ')}; we read pcap and pcapng, plain or gzip'd")
+            raise NotACapture(
+                f"{self.name}: is no capture: it begins with {head[:4].hex(' ')}; we read pcap and pcapng, plain or gzip'd"
+            )
         if len(head) < FILE_HEADER.size:
-            raise NotACapture(f"{self.name}: ends inside the file header, after {len(head)} of {FILE_HEADER.size} bytes; capture it again")
+            raise NotACapture(
+                f"{self.name}: ends inside the file header, after {len(head)} of {FILE_HEADER.size} bytes; capture it again"
+            )
         order, _ = PCAP_MAGICS[head[:4]]
         # The lower 16 bits; above them stand flags about the FCS that no capturing program of the field sets.
         self._link_type = Struct(order + "I").unpack_from(head, 20)[0] & 0xFFFF
@@ -147,7 +155,9 @@ class _Capture:
 
     def _unknown(self, link_type: int) -> LinkTypeUnknown:
         known = ", ".join(f"{number} ({name})" for number, (name, _) in sorted(LINK_TYPES.items()))
-        return LinkTypeUnknown(f"{self.name}: link type {link_type} holds no 802.11 frames; we read {known}; capture on a monitor interface")
+        return LinkTypeUnknown(
+            f"{self.name}: link type {link_type} holds no 802.11 frames; we read {known}; capture on a monitor interface"
+        )
 
     # --- bytes ---------------------------------------------------------------------------------------------------
 
@@ -167,7 +177,9 @@ class _Capture:
     def _breaks_off(self, left: int, wanted: str) -> None:
         """Record that the capture ends ``left`` bytes into something unfinished."""
         at = self._read_so_far - left
-        self._troubles.append(f"{self.name}: breaks off at byte {at}: {left} bytes are left where {wanted}{self._broken}; all frames before it were used")
+        self._troubles.append(
+            f"{self.name}: breaks off at byte {at}: {left} bytes are left where {wanted}{self._broken}; all frames before it were used"
+        )
 
     # --- pcap ----------------------------------------------------------------------------------------------------
 
@@ -184,7 +196,7 @@ class _Capture:
                 end = start + kept
                 if end <= len(buffer):
                     time_us = seconds * 1_000_000 + (fraction if units == 1 else fraction // units)
-                    yield make(frame_class, (buffer[start:end], time_us, link_type, number, kept < on_air))  # type: ignore[type-var]
+                    yield make(frame_class, (buffer[start:end], time_us, link_type, number, kept < on_air))
                     at = end
                     continue
                 if kept > FRAME_BYTES_MAX:
@@ -216,7 +228,10 @@ class _Capture:
             elif kind in (ENHANCED_PACKET, OLD_PACKET, SIMPLE_PACKET):
                 packet = _packet(kind, order, body, interfaces)
                 if packet is None:
-                    self._breaks_off(len(self._buffer), f"a packet block names no interface or more bytes than it has (block type {kind})")
+                    self._breaks_off(
+                        len(self._buffer),
+                        f"a packet block names no interface or more bytes than it has (block type {kind})",
+                    )
                     return
                 interface, stamp, data, on_air = packet
                 if not any(known.link_type in LINK_TYPES for known in interfaces):
@@ -283,7 +298,9 @@ class _Interface:
         return stamp * 1_000_000 // self._ticks_per_s + self._offset_s * 1_000_000
 
 
-def _packet(kind: int, order: str, body: bytes, interfaces: list[_Interface]) -> tuple[_Interface, int | None, bytes, int] | None:
+def _packet(
+    kind: int, order: str, body: bytes, interfaces: list[_Interface]
+) -> tuple[_Interface, int | None, bytes, int] | None:
     """A packet block as (interface, time stamp, bytes, length on the air), None where it contradicts itself."""
     if kind == SIMPLE_PACKET:
         if len(body) < 4 or not interfaces:
@@ -294,7 +311,9 @@ def _packet(kind: int, order: str, body: bytes, interfaces: list[_Interface]) ->
         return (interfaces[0], None, data, on_air) if len(data) == kept else None
     if len(body) < 20:
         return None
-    number, high, low, kept, on_air = Struct(order + ("IIIII" if kind == ENHANCED_PACKET else "H2xIIII")).unpack_from(body)
+    number, high, low, kept, on_air = Struct(order + ("IIIII" if kind == ENHANCED_PACKET else "H2xIIII")).unpack_from(
+        body
+    )
     data = body[20 : 20 + kept]
     if number >= len(interfaces) or len(data) < kept:
         return None

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import IntEnum
+from typing import Any
 
 
 class AddressKind(IntEnum):
@@ -62,6 +63,7 @@ class WindowEstimate:
 
     start_ms: int
     devices: float
+    """To one decimal, like low and high: the wire carries tenths."""
     low: float
     high: float
 
@@ -125,3 +127,5 @@ class Batch:
     windows: tuple[WindowEstimate, ...] = ()
     sightings: tuple[Sighting, ...] = ()
     counts: tuple[ZoneCount, ...] = ()
+    extra: dict[int, Any] = field(default_factory=dict)
+    """Fields of the payload that this version does not know, kept as they came."""

@@ -11,7 +11,20 @@ from pathlib import Path
 import pytest
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-HEAVY = ("scapy", "boto3", "pyarrow", "duckdb", "pyspark", "sqlalchemy", "starlette", "uvicorn", "cbor2", "jinja2", "cloud", "simulator")
+HEAVY = (
+    "scapy",
+    "boto3",
+    "pyarrow",
+    "duckdb",
+    "pyspark",
+    "sqlalchemy",
+    "starlette",
+    "uvicorn",
+    "cbor2",
+    "jinja2",
+    "cloud",
+    "simulator",
+)
 
 BLOCKER = """
 import sys
@@ -25,7 +38,9 @@ sys.meta_path.insert(0, Blocker())
 
 
 def run_python(code: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-c", code], cwd=CHECKOUT, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(
+        [sys.executable, "-c", code], cwd=CHECKOUT, capture_output=True, text=True, timeout=60, check=False
+    )
 
 
 def agent_modules() -> list[str]:
@@ -84,7 +99,13 @@ def test_every_skip_reason_is_in_the_glossary():
 @pytest.mark.parametrize("word", ["/work/", "/tmp/w", "farm-", "TODO-HELPER"])
 def test_no_file_names_the_workplace(word: str):
     """The project is for everybody: no path of one machine and no tool of one workplace is in it."""
-    found = subprocess.run(["git", "grep", "-lF", word, "--", ".", f":!{Path(__file__).relative_to(CHECKOUT)}"], cwd=CHECKOUT, capture_output=True, text=True, check=False)
+    found = subprocess.run(
+        ["git", "grep", "-lF", word, "--", ".", f":!{Path(__file__).relative_to(CHECKOUT)}"],
+        cwd=CHECKOUT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     if found.returncode > 1:
         pytest.skip(f"not a git checkout: {found.stderr.strip()}")
 

@@ -1,0 +1,90 @@
+"""Bursts and tracks: what the tracker keeps of the air (core). Slots, because there are thousands of them on an access point."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from agent.dot11.mac import is_randomised
+from agent.wire.model import AddressKind
+
+if TYPE_CHECKING:
+    from agent.proximity import ZoneState
+
+BODIES_A_BURST = 8
+"""A scan asks for several networks, so its bodies differ; more than this say nothing new about the phone."""
+
+
+class Burst:
+    """Probe requests of one scan from one address. ``track`` is set when the burst is decided."""
+
+    __slots__ = (
+        "address",
+        "bodies",
+        "channel",
+        "fingerprint",
+        "first_us",
+        "frames",
+        "last_us",
+        "p_inside",
+        "rssi",
+        "sequence_first",
+        "sequence_last",
+        "track",
+    )
+
+    def __init__(self, address: bytes, time_us: int, sequence: int | None) -> None:
+        self.address = address
+        self.first_us = time_us
+        self.last_us = time_us
+        self.frames = 0
+        self.rssi: list[int] = []
+        """Plausible levels in dBm, one for each frame that had one."""
+        self.channel: int | None = None
+        self.bodies: list[bytes | None] = []
+        self.fingerprint = 0
+        self.sequence_first = sequence
+        self.sequence_last = sequence
+        self.track: Track
+        self.p_inside: float | None = None
+
+    def level(self) -> int | None:
+        """Median of the levels in dBm, the lower of the middle two."""
+        levels = sorted(self.rssi)
+        return levels[(len(levels) - 1) // 2] if levels else None
+
+
+class Track:
+    """Bursts that are held to be one device."""
+
+    __slots__ = (
+        "bursts",
+        "certainty",
+        "confidence",
+        "first_us",
+        "head",
+        "inside",
+        "kind",
+        "last_address",
+        "last_us",
+        "level",
+        "number",
+        "pseudonym",
+        "sequence_last",
+    )
+
+    def __init__(self, number: int, burst: Burst, certainty: float) -> None:
+        self.number = number
+        self.head = burst.address
+        """Address of the first burst; the pseudonym is made from it."""
+        self.kind = AddressKind.RANDOMISED if is_randomised(burst.address) else AddressKind.GLOBAL
+        self.first_us = burst.first_us
+        self.last_us = burst.last_us
+        self.last_address = burst.address
+        self.bursts = 1
+        self.level: float | None = burst.level()
+        self.sequence_last = burst.sequence_last
+        self.certainty = certainty
+        """Mean probability that each burst belongs here and nowhere else, 0..1."""
+        self.confidence = round(100 * certainty)
+        self.pseudonym: bytes | None = None
+        self.inside: ZoneState | None = None

@@ -1,0 +1,320 @@
+"""Bursts -> tracks, in streaming order, in bounded memory (core; docs/adr/0005-tracking.md).
+
+A phone takes a new address at every scan, so a burst is joined to a track by what stays: an address seen before decides
+at once; otherwise the tracks of the same fingerprint are compared by level, by the time since their last scan, and by
+the sequence counter where this model is seen to keep it. The cheapest join is made if it costs less than "this is a
+phone not heard before". Costs are negative log likelihoods, so the margin between best and second is the certainty of
+the decision, and certainties add up to the interval of the count.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from heapq import nsmallest
+from math import exp, log, sqrt
+
+from agent.dot11.mac import is_randomised
+from agent.dot11.probe_request import ProbeRequest
+from agent.tracking.bursts import BODIES_A_BURST, Burst, Track
+from agent.tracking.fingerprint import UNKNOWN, Fingerprints
+
+SECOND_US = 1_000_000
+Z90 = 1.645
+"""Half-width of a 90 % interval in standard deviations."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrackingSettings:
+    """Times, and the caps that keep the tracker within about 4 MB."""
+
+    burst_gap_ms: int = 1000
+    """A longer silence of one address ends its burst."""
+    max_burst_ms: int = 10_000
+    """No burst is longer."""
+    track_timeout_s: int = 900
+    """A track silent for longer is over; the next burst like it is a new device."""
+    max_tracks: int = 4000
+    max_addresses: int = 8000
+    max_bodies: int = 1000
+    max_families: int = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceEstimate:
+    """How many devices, with a 90 % interval, and how sure the joins were (0..1)."""
+
+    devices: float
+    low: float
+    high: float
+    confidence: float
+
+
+LEVEL_SIGMA_DB = 5.0
+"""Spread of one phone's burst medians while it stays; it grows with time because people walk."""
+LEVEL_DRIFT_DB_PER_MINUTE = 1.0
+LEVEL_SIGMA_MAX_DB = 11.0
+NEW_DEVICE_COST = 3.2
+"""What it costs to say that a burst comes from a phone not heard before."""
+SAME_SCAN_S = 8.0
+"""Phones that change address within a scan do so in less."""
+COUNTER_SPAN = 512
+"""A kept sequence counter moves on by no more between two scans heard on one channel of three."""
+COUNTER_BONUS, COUNTER_PENALTY = 3.0, 1.0
+SHORTEST_PERIOD_S, LONGEST_PERIOD_S = 5.0, 300.0
+MODEL_ERROR = 0.12
+"""Relative standard deviation of a count that the decisions themselves do not know of: identical phones that were merged, models that
+fit the costs badly. From published trials of this kind of grouping (docs/adr/0005-tracking.md)."""
+
+
+class _Family:
+    """Fingerprints that were seen under one address, hence of one model: its live tracks and its habits."""
+
+    __slots__ = ("counter_breaks", "counter_runs", "merged_into", "period_s", "tracks")
+
+    def __init__(self) -> None:
+        self.tracks: list[Track] = []
+        self.period_s = 60.0
+        """Typical seconds between two scans of one phone; begins as the median over 33 phones and learns."""
+        self.counter_runs = 0
+        self.counter_breaks = 0
+        self.merged_into: _Family | None = None
+
+    def keeps_counter(self) -> bool:
+        """True where changes of address were mostly seen to run on with the same sequence counter."""
+        return self.counter_runs > 2 * self.counter_breaks + 2
+
+
+class Tracker:
+    """Joins probe requests to devices. ``observe`` for each, ``advance`` now and then, ``flush`` at the end."""
+
+    def __init__(self, settings: TrackingSettings) -> None:
+        self.settings = settings
+        self.evicted_tracks = 0
+        self._gap_us = settings.burst_gap_ms * 1000
+        self._longest_us = settings.max_burst_ms * 1000
+        self._timeout_us = settings.track_timeout_s * SECOND_US
+        self._open: dict[bytes, Burst] = {}
+        self._closed: list[Burst] = []
+        self._fingerprints = Fingerprints(settings.max_bodies)
+        self._families: dict[int, _Family] = {}
+        self._tracks: dict[int, Track] = {}
+        self._addresses: dict[bytes, Track] = {}
+        self._older_addresses: dict[bytes, Track] = {}
+        self._made = 0
+        self._variance = 0.0
+        self._window: dict[int, Track] = {}
+
+    # --- the hot path ---------------------------------------------------------------------------------------------
+
+    def observe(self, request: ProbeRequest, time_us: int) -> Burst:
+        """Put a probe request into the open burst of its address, or open one. ``time_us`` never runs backwards."""
+        address, sequence, rssi, channel, elements = request
+        burst = self._open.get(address)
+        if burst is None or time_us - burst.last_us > self._gap_us or time_us - burst.first_us > self._longest_us:
+            if burst is not None:
+                self._closed.append(burst)
+            burst = self._open[address] = Burst(address, time_us, sequence)
+            burst.bodies.append(elements)
+            burst.channel = channel
+        elif elements is not burst.bodies[-1] and elements not in burst.bodies and len(burst.bodies) < BODIES_A_BURST:
+            burst.bodies.append(elements)
+        burst.last_us = time_us
+        burst.frames += 1
+        burst.sequence_last = sequence
+        if rssi is not None:
+            burst.rssi.append(rssi)
+        return burst
+
+    # --- deciding -------------------------------------------------------------------------------------------------
+
+    def advance(self, time_us: int) -> list[Burst]:
+        """Decide the bursts that are over at ``time_us``; gives them in order of their first frame, with ``track`` set."""
+        over = [
+            b
+            for b in self._open.values()
+            if time_us - b.last_us > self._gap_us or time_us - b.first_us > self._longest_us
+        ]
+        for burst in over:
+            del self._open[burst.address]
+        return self._decide(over)
+
+    def flush(self) -> list[Burst]:
+        """Decide all open bursts: the source has ended, or the day has."""
+        over = list(self._open.values())
+        self._open.clear()
+        return self._decide(over)
+
+    def estimate(self) -> DeviceEstimate:
+        """How many devices were heard so far."""
+        return self._interval(self._made, self._variance)
+
+    def window_estimate(self) -> DeviceEstimate:
+        """How many devices were heard since the last call."""
+        tracks, self._window = self._window.values(), {}
+        return self._interval(len(tracks), sum(track.certainty * (1.0 - track.certainty) for track in tracks))
+
+    @staticmethod
+    def _interval(devices: int, variance: float) -> DeviceEstimate:
+        spread = Z90 * sqrt(variance + (MODEL_ERROR * devices) ** 2)
+        low = max(min(devices, 1.0), devices - spread)
+        return DeviceEstimate(
+            float(devices), low, devices + spread, 1.0 / (1.0 + variance / devices) if devices else 1.0
+        )
+
+    def _decide(self, over: list[Burst]) -> list[Burst]:
+        bursts = self._closed + over
+        self._closed = []
+        bursts.sort(key=lambda burst: (burst.first_us, burst.address))
+        for burst in bursts:
+            burst.track = track = self._track_of(burst)
+            self._window[track.number] = track
+            self._remember(burst.address, track)
+        return bursts
+
+    def _track_of(self, burst: Burst) -> Track:
+        family = self._family_of(burst)
+        track = self._by_address(burst)
+        if track is not None:
+            self._join(family, track, burst, 0.99)
+            return track
+        level = burst.level()
+        best, best_cost, second_cost = None, NEW_DEVICE_COST, 1e9
+        if family is not None and is_randomised(burst.address):
+            for candidate in self._live(family, burst.first_us):
+                cost = self._cost(family, candidate, burst, level)
+                if cost < best_cost:
+                    best, best_cost, second_cost = candidate, cost, best_cost
+                elif cost < second_cost:
+                    second_cost = cost
+        certainty = 1.0 / (1.0 + exp(-min(30.0, (second_cost if second_cost < 1e9 else best_cost + 3.0) - best_cost)))
+        if best is None:
+            return self._new(family, burst, certainty)
+        # Only the choice between joining and a new device changes the count; which twin it was does not.
+        p_new = exp(best_cost - NEW_DEVICE_COST) / (1.0 + exp(best_cost - NEW_DEVICE_COST))
+        self._variance += p_new * (1.0 - p_new) / max(1, best.bursts)
+        self._join(family, best, burst, certainty)
+        return best
+
+    def _cost(self, family: _Family, track: Track, burst: Burst, level: int | None) -> float:
+        """Negative log likelihood that ``burst`` is the next scan of ``track``, up to a constant."""
+        gap_s = max(0.0, (burst.first_us - track.last_us) / SECOND_US)
+        cost = 0.0
+        if level is not None and track.level is not None:
+            sigma = min(LEVEL_SIGMA_MAX_DB, LEVEL_SIGMA_DB + LEVEL_DRIFT_DB_PER_MINUTE * gap_s / 60.0)
+            cost += ((level - track.level) / sigma) ** 2 / 2.0 + log(sigma / LEVEL_SIGMA_DB)
+        if gap_s > SAME_SCAN_S:
+            scans = gap_s / family.period_s
+            if scans < 0.5:
+                cost += 2.0 * (0.5 - scans) / 0.5
+            elif scans > 3.0:
+                cost += 0.5 * (scans - 3.0)
+        if family.keeps_counter() and burst.sequence_first is not None and track.sequence_last is not None:
+            ahead = (burst.sequence_first - track.sequence_last) % 4096
+            cost += COUNTER_PENALTY if ahead > COUNTER_SPAN else -COUNTER_BONUS
+        return cost
+
+    def _join(self, family: _Family | None, track: Track, burst: Burst, certainty: float) -> None:
+        gap_s = (burst.first_us - track.last_us) / SECOND_US
+        if family is not None:
+            if gap_s > SAME_SCAN_S:
+                gap_s = min(max(gap_s, SHORTEST_PERIOD_S), LONGEST_PERIOD_S)
+                family.period_s += 0.05 * (gap_s - family.period_s)
+            if (
+                burst.address != track.last_address
+                and burst.sequence_first is not None
+                and track.sequence_last is not None
+            ):
+                if (burst.sequence_first - track.sequence_last) % 4096 <= COUNTER_SPAN:
+                    family.counter_runs += 1
+                else:
+                    family.counter_breaks += 1
+        level = burst.level()
+        if level is not None:
+            track.level = level if track.level is None else track.level + 0.4 * (level - track.level)
+        track.last_us = max(track.last_us, burst.last_us)
+        track.last_address = burst.address
+        track.sequence_last = burst.sequence_last
+        track.bursts += 1
+        track.certainty += (certainty - track.certainty) / track.bursts
+        track.confidence = round(100 * track.certainty)
+
+    def _new(self, family: _Family | None, burst: Burst, certainty: float) -> Track:
+        if len(self._tracks) >= self.settings.max_tracks:
+            self._make_room_for_track(burst.first_us)
+        track = Track(self._made, burst, certainty)
+        self._made += 1
+        self._tracks[track.number] = track
+        if family is not None:
+            family.tracks.append(track)
+            self._variance += certainty * (1.0 - certainty)
+        return track
+
+    def _family_of(self, burst: Burst) -> _Family | None:
+        """The family of the burst's bodies. Bodies sent under one address are of one model, so their families become one."""
+        family: _Family | None = None
+        for body in burst.bodies:
+            fingerprint = self._fingerprints.of(body)
+            if fingerprint == UNKNOWN:
+                continue
+            if not burst.fingerprint:
+                burst.fingerprint = fingerprint
+            known = self._families.get(fingerprint)
+            while known is not None and known.merged_into is not None:
+                known = self._families[fingerprint] = known.merged_into
+            if known is None:
+                self._make_room_for_family()
+                known = family or _Family()
+                self._families[fingerprint] = known
+            elif family is not None and known is not family:
+                self._unite(family, known)
+                continue
+            family = known
+        burst.bodies = []
+        return family
+
+    @staticmethod
+    def _unite(family: _Family, other: _Family) -> None:
+        family.tracks += other.tracks
+        family.counter_runs += other.counter_runs
+        family.counter_breaks += other.counter_breaks
+        other.tracks = []
+        other.merged_into = family
+
+    def _make_room_for_family(self) -> None:
+        """Families without a live track are forgotten when there are too many; they are learned again when they come back."""
+        if len(self._families) >= self.settings.max_families:
+            alive = {number: family for number, family in self._families.items() if family.tracks}
+            self._families = alive if len(alive) < self.settings.max_families else {}
+
+    def _by_address(self, burst: Burst) -> Track | None:
+        return self._addresses.get(burst.address) or self._older_addresses.get(burst.address)
+
+    def _remember(self, address: bytes, track: Track) -> None:
+        """Two generations of half the cap each: the addresses used last are kept, without the cost of an ordered list."""
+        if len(self._addresses) >= self.settings.max_addresses // 2:
+            self._older_addresses, self._addresses = self._addresses, {}
+        self._addresses[address] = track
+
+    def _live(self, family: _Family, time_us: int) -> list[Track]:
+        """The family's tracks that may still go on; the others leave the list."""
+        oldest_us = time_us - self._timeout_us
+        tracks = family.tracks
+        for track in tracks:
+            if track.last_us < oldest_us or track.number not in self._tracks:
+                family.tracks = [t for t in tracks if t.last_us >= oldest_us and t.number in self._tracks]
+                return family.tracks
+        return tracks
+
+    def _make_room_for_track(self, time_us: int) -> None:
+        """Forget the tracks that are over; if that is too few, the longest silent tenth, counted."""
+        oldest_us = time_us - self._timeout_us
+        self._tracks = {number: track for number, track in self._tracks.items() if track.last_us >= oldest_us}
+        if len(self._tracks) >= self.settings.max_tracks:
+            victims = nsmallest(
+                max(1, self.settings.max_tracks // 10),
+                self._tracks.values(),
+                key=lambda track: (track.last_us, track.number),
+            )
+            self.evicted_tracks += len(victims)
+            for track in victims:
+                del self._tracks[track.number]

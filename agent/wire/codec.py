@@ -1,0 +1,394 @@
+"""Batch <-> payload: columns in deterministic CBOR, deflated (core). SPEC.md sections 3 to 5 are the text.
+
+Columns, dictionaries and deltas because what repeats then lies side by side, where deflate finds it: a sighting costs 6 to 13
+bytes, most of them the pseudonym, which nothing can compress.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from agent.wire import cbor
+from agent.wire.errors import BatchMalformed, CborError, MessageTooLarge, VersionUnknown
+from agent.wire.limits import ACCEPTED_VERSIONS, MAX_INFLATED_BYTES, MAX_SIGHTINGS, MAX_TEXT_BYTES
+from agent.wire.model import (
+    AddressKind,
+    Batch,
+    ClockState,
+    Header,
+    LedgerCounts,
+    LegalMode,
+    Sighting,
+    WindowEstimate,
+    ZoneCount,
+)
+
+HEADER, LEDGER, WINDOWS, SIGHTINGS, COUNTS = 1, 2, 3, 4, 5
+"""Keys of the payload's map."""
+DEFLATE_LEVEL = 9
+PSEUDONYM_BYTES = 8
+MAX_INTEGER = (1 << 63) - 1
+MAX_TIME_MS = 1 << 47
+"""Year 6429; a time beyond it is damage."""
+MAX_TENTHS = 100_000_000
+
+
+def encode_batch(batch: Batch) -> bytes:
+    """The payload of a batch: deflated CBOR. The same batch gives the same bytes."""
+    value: dict[int, Any] = {HEADER: _header_map(batch.header), LEDGER: _ledger_map(batch.ledger), **batch.extra}
+    if batch.windows:
+        value[WINDOWS] = [_deltas(w.start_ms for w in batch.windows), *_estimate_columns(batch.windows)]
+    if batch.sightings:
+        value[SIGHTINGS] = _sighting_columns(batch.sightings, batch.header.window_start_ms)
+    if batch.counts:
+        zones = sorted({count.zone for count in batch.counts})
+        value[COUNTS] = [
+            zones,
+            [zones.index(c.zone) for c in batch.counts],
+            _deltas(c.start_ms for c in batch.counts),
+            *_estimate_columns(batch.counts),
+        ]
+    return zlib.compress(cbor.encode(value), DEFLATE_LEVEL)
+
+
+def decode_batch(payload: bytes) -> Batch:
+    """The batch in a payload, by the access point's own CBOR. Raises WireError."""
+    try:
+        return batch_of(cbor.decode(inflate(payload)))
+    except CborError as error:
+        raise BatchMalformed(f"the payload is not deterministic CBOR: {error}") from error
+
+
+def inflate(payload: bytes) -> bytes:
+    """Inflate, never beyond MAX_INFLATED_BYTES. Raises MessageTooLarge or BatchMalformed."""
+    inflater = zlib.decompressobj()
+    try:
+        data = inflater.decompress(payload, MAX_INFLATED_BYTES)
+    except zlib.error as error:
+        raise BatchMalformed(f"the payload does not inflate: {error}") from error
+    if inflater.unconsumed_tail:
+        raise MessageTooLarge(f"the payload inflates to more than {MAX_INFLATED_BYTES} bytes")
+    if not inflater.eof or inflater.unused_data:
+        raise BatchMalformed("the payload's deflate stream is cut short or followed by more")
+    return data
+
+
+def batch_of(value: Any) -> Batch:
+    """The batch in a decoded CBOR map. Raises BatchMalformed or VersionUnknown. Keys that we do not know are kept in ``extra``."""
+    fields = _map(value, "payload")
+    header = _header_of(_map(fields.get(HEADER), "header"))
+    ledger = _ledger_of(_map(fields.get(LEDGER), "ledger"))
+    sightings = (
+        _sightings_of(_map(fields[SIGHTINGS], "sightings"), header.window_start_ms) if SIGHTINGS in fields else ()
+    )
+    counts = _counts_of(fields[COUNTS]) if COUNTS in fields else ()
+    if sightings and header.mode is LegalMode.COUNT:
+        raise BatchMalformed("a batch of mode 'count' may hold no sightings")
+    if counts and header.mode is not LegalMode.COUNT:
+        raise BatchMalformed("only a batch of mode 'count' may hold counts by zone")
+    windows = _windows_of(fields[WINDOWS]) if WINDOWS in fields else ()
+    known = {HEADER, LEDGER, WINDOWS, SIGHTINGS, COUNTS}
+    return Batch(
+        header, ledger, windows, sightings, counts, {key: item for key, item in fields.items() if key not in known}
+    )
+
+
+# --- writing ----------------------------------------------------------------------------------------------------------
+
+
+def _header_map(header: Header) -> dict[int, Any]:
+    return {
+        1: header.spec_version,
+        2: header.agent,
+        3: header.site,
+        4: header.boot,
+        5: header.batch,
+        6: header.window_start_ms,
+        7: header.window_end_ms - header.window_start_ms,
+        8: int(header.clock),
+        9: int(header.mode),
+        10: header.key_epoch,
+        11: header.config_hash,
+        12: header.software,
+    }
+
+
+def _ledger_map(ledger: LedgerCounts) -> dict[int, Any]:
+    every = {
+        1: ledger.frames,
+        2: ledger.probe_requests,
+        3: dict(ledger.skipped),
+        4: ledger.kernel_drops,
+        5: ledger.rssi_rejected,
+        6: ledger.fcs_unflagged,
+        7: dict(ledger.listening_ms),
+        8: ledger.evicted_batches,
+        9: ledger.evicted_tracks,
+    }
+    return {key: value for key, value in every.items() if value}
+
+
+def _deltas(times: Iterable[int]) -> list[int]:
+    """The first as it is, each other as its difference to the one before."""
+    result, last = [], 0
+    for time in times:
+        result.append(time - last)
+        last = time
+    return result
+
+
+def _estimate_columns(estimates: Sequence[WindowEstimate | ZoneCount]) -> list[list[int]]:
+    """Devices, low and high in tenths; low and high as distances from devices."""
+    devices = [_tenths(e.devices) for e in estimates]
+    low = [middle - _tenths(e.low) for middle, e in zip(devices, estimates, strict=True)]
+    high = [_tenths(e.high) - middle for middle, e in zip(devices, estimates, strict=True)]
+    return [devices, low, high]
+
+
+def _tenths(value: float) -> int:
+    return round(value * 10)
+
+
+def _sighting_columns(sightings: Sequence[Sighting], start_ms: int) -> dict[int, Any]:
+    references: dict[bytes, int] = {}
+    sources: dict[str, int] = {}
+    names = []
+    for sighting in sightings:
+        names.append(references.get(sighting.pseudonym, 0))
+        references.setdefault(sighting.pseudonym, len(references) + 1)
+        sources.setdefault(sighting.source, len(sources))
+    firsts = _deltas([start_ms, *(s.first_ms for s in sightings)])[1:]
+    return {
+        1: b"".join(references),
+        2: names,
+        3: firsts,
+        4: [s.last_ms - s.first_ms for s in sightings],
+        5: [s.bursts for s in sightings],
+        6: [s.frames - s.bursts for s in sightings],
+        7: [s.rssi_median_dbm for s in sightings],
+        8: [_over(s.rssi_max_dbm, s.rssi_median_dbm) for s in sightings],
+        9: [s.p_inside for s in sightings],
+        10: [s.channel for s in sightings],
+        11: [int(s.address_kind) for s in sightings],
+        12: [sources[s.source] for s in sightings],
+        13: [s.confidence for s in sightings],
+        14: list(sources),
+    }
+
+
+def _over(maximum: int | None, median: int | None) -> int | None:
+    """The maximum as its distance from the median where both are known."""
+    return maximum if maximum is None or median is None else maximum - median
+
+
+# --- reading: every value is checked, because a signature says who wrote it, not that it is right ------------------------
+
+
+def _map(value: Any, what: str) -> Mapping[Any, Any]:
+    if not isinstance(value, Mapping):
+        raise BatchMalformed(f"{what} is a {type(value).__name__}; it must be a map")
+    return value
+
+
+def _integer(value: Any, what: str, low: int = 0, high: int = MAX_INTEGER) -> int:
+    if type(value) is not int or not low <= value <= high:
+        raise BatchMalformed(f"{what} must be a whole number from {low} to {high}")
+    return value
+
+
+def _text(value: Any, what: str) -> str:
+    if not isinstance(value, str) or not 0 < len(value.encode()) <= MAX_TEXT_BYTES:
+        raise BatchMalformed(f"{what} must be text of 1 to {MAX_TEXT_BYTES} bytes")
+    return value
+
+
+def _bytes(value: Any, what: str, length: int) -> bytes:
+    if not isinstance(value, bytes) or len(value) != length:
+        raise BatchMalformed(f"{what} must be {length} bytes")
+    return value
+
+
+def _column(value: Any, what: str, rows: int, low: int, high: int) -> list[int]:
+    """A column of whole numbers, none of them null."""
+    if not isinstance(value, Sequence) or isinstance(value, bytes | str) or len(value) != rows:
+        raise BatchMalformed(f"column {what} must hold {rows} values")
+    for item in value:
+        if type(item) is not int or not low <= item <= high:
+            raise BatchMalformed(f"column {what} must hold whole numbers from {low} to {high}")
+    return list(value)
+
+
+def _nullable_column(value: Any, what: str, rows: int, low: int, high: int) -> list[int | None]:
+    if not isinstance(value, Sequence) or isinstance(value, bytes | str) or len(value) != rows:
+        raise BatchMalformed(f"column {what} must hold {rows} values")
+    for item in value:
+        if item is not None and (type(item) is not int or not low <= item <= high):
+            raise BatchMalformed(f"column {what} must hold null or whole numbers from {low} to {high}")
+    return list(value)
+
+
+def _rows(value: Any, what: str) -> int:
+    if not isinstance(value, Sequence) or isinstance(value, bytes | str) or len(value) > MAX_SIGHTINGS:
+        raise BatchMalformed(f"{what} must be columns of at most {MAX_SIGHTINGS} rows")
+    return len(value)
+
+
+def _header_of(fields: Mapping[Any, Any]) -> Header:
+    version = fields.get(1)
+    if version not in ACCEPTED_VERSIONS:
+        raise VersionUnknown(f"batch version {version!r:.20}; we read {', '.join(map(str, ACCEPTED_VERSIONS))}")
+    start_ms = _integer(fields.get(6), "window start", 0, MAX_TIME_MS)
+    return Header(
+        spec_version=version,
+        agent=_text(fields.get(2), "agent"),
+        site=_text(fields.get(3), "site"),
+        boot=_bytes(fields.get(4), "boot id", 8),
+        batch=_integer(fields.get(5), "batch number"),
+        window_start_ms=start_ms,
+        window_end_ms=start_ms + _integer(fields.get(7), "window length", 0, MAX_TIME_MS),
+        clock=ClockState(_integer(fields.get(8), "clock state", 0, max(ClockState))),
+        mode=LegalMode(_integer(fields.get(9), "legal mode", 0, max(LegalMode))),
+        key_epoch=_integer(fields.get(10), "key epoch", -1, 10_000_000),
+        config_hash=_bytes(fields.get(11), "configuration hash", 8),
+        software=_text(fields.get(12), "software"),
+    )
+
+
+def _ledger_of(fields: Mapping[Any, Any]) -> LedgerCounts:
+    skipped = {
+        _text(reason, "reason"): _integer(count, "count of a reason")
+        for reason, count in _map(fields.get(3, {}), "skipped").items()
+    }
+    listening = {
+        _integer(channel, "channel", 0, 255): _integer(ms, "listening time")
+        for channel, ms in _map(fields.get(7, {}), "listening").items()
+    }
+    ledger = LedgerCounts(
+        frames=_integer(fields.get(1, 0), "frames"),
+        probe_requests=_integer(fields.get(2, 0), "probe requests"),
+        skipped=skipped,
+        kernel_drops=_integer(fields.get(4, 0), "kernel drops"),
+        rssi_rejected=_integer(fields.get(5, 0), "rejected levels"),
+        fcs_unflagged=_integer(fields.get(6, 0), "unflagged check sums"),
+        listening_ms=listening,
+        evicted_batches=_integer(fields.get(8, 0), "evicted batches"),
+        evicted_tracks=_integer(fields.get(9, 0), "evicted tracks"),
+    )
+    if ledger.frames != ledger.probe_requests + sum(skipped.values()):
+        raise BatchMalformed(
+            f"the ledger does not close: {ledger.frames} frames are not {ledger.probe_requests} probe requests and {sum(skipped.values())} skipped"
+        )
+    return ledger
+
+
+def _times(deltas: list[int], what: str) -> list[int]:
+    result, time = [], 0
+    for delta in deltas:
+        time += delta
+        if not 0 <= time <= MAX_TIME_MS:
+            raise BatchMalformed(f"{what} leaves the range of times")
+        result.append(time)
+    return result
+
+
+def _estimates(columns: Any, what: str) -> list[tuple[int, float, float, float]]:
+    if not isinstance(columns, Sequence) or len(columns) != 4:
+        raise BatchMalformed(f"{what} must be four columns")
+    rows = _rows(columns[0], what)
+    starts = _times(_column(columns[0], f"{what} start", rows, -MAX_TIME_MS, MAX_TIME_MS), what)
+    devices, below, above = (_column(column, what, rows, 0, MAX_TENTHS) for column in columns[1:])
+    return [
+        (start, d / 10, (d - b) / 10, (d + a) / 10)
+        for start, d, b, a in zip(starts, devices, below, above, strict=True)
+    ]
+
+
+def _windows_of(columns: Any) -> tuple[WindowEstimate, ...]:
+    return tuple(WindowEstimate(*row) for row in _estimates(columns, "windows"))
+
+
+def _counts_of(columns: Any) -> tuple[ZoneCount, ...]:
+    if (
+        not isinstance(columns, Sequence)
+        or len(columns) != 6
+        or not isinstance(columns[0], Sequence)
+        or not 0 < len(columns[0]) <= 16
+    ):
+        raise BatchMalformed("counts must be six columns, the first naming the zones")
+    zones = [_text(zone, "zone") for zone in columns[0]]
+    estimates = _estimates(columns[2:], "counts")
+    places = _column(columns[1], "zone", len(estimates), 0, len(zones) - 1)
+    return tuple(ZoneCount(start, zones[place], *rest) for place, (start, *rest) in zip(places, estimates, strict=True))
+
+
+def _sightings_of(columns: Mapping[Any, Any], start_ms: int) -> tuple[Sighting, ...]:
+    rows = _rows(columns.get(2), "sightings")
+    pseudonyms = _pseudonyms(columns.get(1), _column(columns.get(2), "pseudonym", rows, 0, MAX_SIGHTINGS))
+    if not isinstance(columns.get(14), Sequence) or not 0 < len(columns[14]) <= 16:
+        raise BatchMalformed("sightings must name 1 to 16 sources")
+    sources = [_text(source, "source") for source in columns[14]]
+    firsts = _times(
+        _column(
+            [start_ms, *_column(columns.get(3), "first", rows, -MAX_TIME_MS, MAX_TIME_MS)],
+            "first",
+            rows + 1,
+            -MAX_TIME_MS,
+            MAX_TIME_MS,
+        ),
+        "first",
+    )[1:]
+    durations = _column(columns.get(4), "duration", rows, 0, MAX_TIME_MS)
+    bursts = _column(columns.get(5), "bursts", rows, 0, MAX_INTEGER)
+    frames = _column(columns.get(6), "frames", rows, 0, MAX_INTEGER)
+    medians = _nullable_column(columns.get(7), "median level", rows, -128, 127)
+    overs = _nullable_column(columns.get(8), "maximum level", rows, -255, 255)
+    shares = _nullable_column(columns.get(9), "p_inside", rows, 0, 100)
+    channels = _nullable_column(columns.get(10), "channel", rows, 0, 255)
+    kinds = [AddressKind(kind) for kind in _column(columns.get(11), "address kind", rows, 0, max(AddressKind))]
+    places = _column(columns.get(12), "source", rows, 0, len(sources) - 1)
+    confidences = _column(columns.get(13), "confidence", rows, 0, 100)
+    return tuple(
+        Sighting(
+            pseudonym=pseudonyms[row],
+            first_ms=firsts[row],
+            last_ms=firsts[row] + durations[row],
+            bursts=bursts[row],
+            frames=frames[row] + bursts[row],
+            rssi_max_dbm=_maximum(overs[row], medians[row]),
+            rssi_median_dbm=medians[row],
+            p_inside=shares[row],
+            channel=channels[row],
+            address_kind=kinds[row],
+            source=sources[places[row]],
+            confidence=confidences[row],
+        )
+        for row in range(rows)
+    )
+
+
+def _maximum(over: int | None, median: int | None) -> int | None:
+    maximum = over if over is None or median is None else over + median
+    if maximum is not None and not -128 <= maximum <= 127:
+        raise BatchMalformed("a maximum level leaves the range of -128 to 127 dBm")
+    return maximum
+
+
+def _pseudonyms(dictionary: Any, references: list[int]) -> list[bytes]:
+    """0 is the dictionary's next entry, n its n-th, which must have come before."""
+    if not isinstance(dictionary, bytes) or len(dictionary) % PSEUDONYM_BYTES:
+        raise BatchMalformed(f"the pseudonyms must be a byte string of {PSEUDONYM_BYTES} bytes each")
+    known = [dictionary[at : at + PSEUDONYM_BYTES] for at in range(0, len(dictionary), PSEUDONYM_BYTES)]
+    used = 0
+    result = []
+    for reference in references:
+        if reference == 0:
+            used += 1
+            reference = used
+        if reference > used or used > len(known):
+            raise BatchMalformed("a pseudonym is referred to before it was named")
+        result.append(known[reference - 1])
+    if used != len(known):
+        raise BatchMalformed(f"{len(known)} pseudonyms are named, {used} used")
+    return result
