@@ -23,7 +23,7 @@ from agent.privacy.pseudonym import Pseudonymiser
 from agent.proximity import ProximitySettings, ZoneState, p_inside
 from agent.sightings import CountWindow, DayWindow
 from agent.tracking.bursts import Burst
-from agent.tracking.tracker import Tracker, TrackingSettings
+from agent.tracking.tracker import DeviceEstimate, Tracker, TrackingSettings
 from agent.wire.codec import encode_batch
 from agent.wire.limits import SPEC_VERSION
 from agent.wire.model import Batch, ClockState, Header, LegalMode, Sighting, WindowEstimate, ZoneCount
@@ -125,6 +125,7 @@ class Pipeline:
         self._heard_us = 0
         self._evicted_tracks = 0
         self._reported = (0, 0, 0)
+        self._past = DeviceEstimate(0.0, 0.0, 0.0, 1.0)
 
     def run(self, frames: Iterable[CapturedFrame | Tick]) -> Iterator[SignedBatch]:
         """Feed every frame, give each batch as soon as it is closed, and the last one at the end."""
@@ -168,6 +169,14 @@ class Pipeline:
         self._take(self.tracker.flush())
         self._close_window()
         self._close_batch(self._now_us)
+
+    def estimate(self) -> DeviceEstimate:
+        """How many devices were heard in all. Days are added up: nothing can join a device over a day's end. In mode ``count``
+        nothing joins it over a window's end either, so there it is the fullest window."""
+        now = self.tracker.estimate()
+        if self.settings.mode is LegalMode.COUNT:
+            return max(self._past, now, key=lambda estimate: estimate.devices)
+        return self._past.plus(now)
 
     def lose(self, losses: dict[str, int]) -> None:
         """Book what the source lost before we saw it (totals since its start)."""
@@ -234,6 +243,7 @@ class Pipeline:
         if forgets:
             # Nothing that could join a device over the day's end (mode day) or over five minutes (mode count) is kept.
             self._evicted_tracks += self.tracker.evicted_tracks
+            self._past = self.estimate()
             self.tracker = Tracker(self.settings.tracking)
         if day_is_over:
             self._open_day(time_us)

@@ -60,8 +60,9 @@ FCS_RESIDUE = 0x2144DF1C
 
 RSSI_JUNK_FROM_DBM = 0
 RSSI_JUNK_BELOW_DBM = -110
-"""A phone heard at 0 dBm or more would sit inside the antenna (and 0 is how drivers say "not known"); below -110 dBm lies under the thermal noise of 20 MHz (-101 dBm) by more than
-any receiver decodes. Field captures hold both (+17 dBm in 2 % of one sensor's rows)."""
+"""A phone heard at 0 dBm or more would sit inside the antenna (and 0 is how drivers say "not known"); below -110 dBm
+lies under the thermal noise of 20 MHz (-101 dBm) by more than any receiver decodes. Field captures hold both (+17 dBm
+in 2 % of one sensor's rows)."""
 
 NO_ADDRESS = bytes(6)
 LAYOUTS_KEPT = 256

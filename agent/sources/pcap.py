@@ -37,6 +37,9 @@ PCAP_MAGICS: dict[bytes, tuple[str, int]] = {
 """First bytes -> (byte order, units of the record's time fraction in a microsecond)."""
 PCAPNG_MAGIC = b"\x0a\x0d\x0d\x0a"
 GZIP_MAGIC = b"\x1f\x8b"
+STANDARD_INPUT = "standard input"
+IDENTITY_BYTES = 4096
+"""Of a capture's head: hundreds of times and levels, which two captures do not share."""
 FILE_HEADER = Struct("IHHiIII")
 BLOCK_BYTES_MAX = 16 << 20
 """Longest pcapng block that we take for one; name-resolution blocks may be long, captured frames are not."""
@@ -63,6 +66,10 @@ class PcapSource:
         if len(self._captures) == 1:
             return self._captures[0].frames()
         return self._merged()
+
+    def identity(self) -> list[bytes]:
+        """What tells these captures from others: the head of each, and its size where it is a file."""
+        return [capture.identity() for capture in self._captures]
 
     def losses(self) -> dict[str, int]:
         """Captures that broke off; how many frames they lost nobody can say."""
@@ -104,7 +111,7 @@ class _Capture:
     """One capture, read front to back through a buffer of a few KiB."""
 
     def __init__(self, path: str, number: int, read_bytes: int, troubles: list[str]) -> None:
-        self.name = "standard input" if path == "-" else path
+        self.name = STANDARD_INPUT if path == "-" else path
         self.number = number
         self._read_bytes = read_bytes
         self._troubles = troubles
@@ -122,6 +129,13 @@ class _Capture:
         while len(self._buffer) < FILE_HEADER.size and self._more():
             pass
         self._check_head()
+
+    def identity(self) -> bytes:
+        """The first bytes, and the size where it is a file. To be asked before the first frame is read."""
+        while len(self._buffer) < IDENTITY_BYTES and self._more():
+            pass
+        size = 0 if self.name == STANDARD_INPUT else Path(self.name).stat().st_size
+        return self._buffer[:IDENTITY_BYTES] + size.to_bytes(8, "big")
 
     def frames(self) -> Iterator[CapturedFrame]:
         """The frames, in the order of the file."""

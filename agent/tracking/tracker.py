@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from heapq import nsmallest
-from math import exp, log, sqrt
+from math import exp, hypot, log, sqrt
 
 from agent.dot11.mac import is_randomised
 from agent.dot11.probe_request import ProbeRequest
@@ -47,6 +47,14 @@ class DeviceEstimate:
     low: float
     high: float
     confidence: float
+
+    def plus(self, other: DeviceEstimate) -> DeviceEstimate:
+        """Both together, where no device can be in both: errors are independent, so their squares add."""
+        devices = self.devices + other.devices
+        below = hypot(self.devices - self.low, other.devices - other.low)
+        above = hypot(self.high - self.devices, other.high - other.devices)
+        share = (self.confidence * self.devices + other.confidence * other.devices) / devices if devices else 1.0
+        return DeviceEstimate(devices, devices - below, devices + above, share)
 
 
 LEVEL_SIGMA_DB = 5.0

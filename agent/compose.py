@@ -1,0 +1,179 @@
+"""The composition root: from a configuration to a pipeline, a source and a delivery (shell). Nothing else chooses an adapter."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Callable
+from hashlib import blake2s
+from pathlib import Path
+from typing import Any
+
+from agent import __version__
+from agent.config import Config, ConfigError, config_hash
+from agent.delivery import SpoolDelivery
+from agent.pipeline import Pipeline, PipelineSettings
+from agent.privacy.errors import PrivacyError
+from agent.privacy.pseudonym import Pseudonymiser
+from agent.privacy.ratchet import DayRatchet, SiteKey, replay_ratchet
+from agent.proximity import ProximitySettings
+from agent.sources import load_source
+from agent.sources.base import Source
+from agent.spool import Spool
+from agent.tracking.tracker import TrackingSettings
+from agent.upload.backoff import Backoff
+from agent.upload.enrol import load_key, write_secret
+from agent.upload.https import Connection
+from agent.upload.uploader import Uploader
+from agent.wire.cose import sign_message
+from agent.wire.model import ClockState, LegalMode
+
+REPLAY_SILENCE_LIMIT_S = 300
+LOCAL_NAME = "local"
+"""Agent and site of a replay that was never enrolled and goes nowhere."""
+
+
+def open_source(config: Config, paths: tuple[str, ...] | None = None) -> Source:
+    """The configured source, or the captures given. Raises SourceError."""
+    source: Source = load_source("pcap" if paths else config.source.name)(paths or config.source.paths)
+    return source
+
+
+def tracking_settings(config: Config) -> TrackingSettings:
+    """The tracker's part of the configuration."""
+    t = config.tracking
+    return TrackingSettings(
+        t.burst_gap_ms, track_timeout_s=t.track_timeout_s, max_tracks=t.max_tracks, max_addresses=t.max_addresses
+    )
+
+
+def proximity_settings(config: Config) -> ProximitySettings:
+    """The proximity's part of the configuration."""
+    p = config.proximity
+    return ProximitySettings(p.threshold_dbm, p.slope_db, p.enter_above, p.leave_below)
+
+
+def is_capture(source: Source) -> bool:
+    """True for sources whose frames were heard at another time."""
+    return hasattr(source, "identity")
+
+
+def live_pipeline(config: Config) -> Pipeline:
+    """A pipeline that signs with the enrolled key and moves the site's ratchet. Raises ConfigError."""
+    keeper = SiteKeyFile(Path(config.privacy.site_key_file))
+    settings = _settings(config, os.urandom(8), ClockState.SYNCED, config.batch.max_age_s)
+    return Pipeline(
+        settings, _signer(config), _without_keys if config.privacy.mode == "count" else keeper.pseudonymiser_for
+    )
+
+
+def replay_pipeline(config: Config, source: Source, *, is_enrolled: bool, max_age_s: int = 0) -> Pipeline:
+    """A pipeline for captures: pseudonyms and boot id follow from configuration, key and captures alone. Raises ConfigError.
+
+    ``max_age_s`` closes batches earlier than ``batch.replay_max_age_s``, where they are wanted while the capture plays.
+    """
+    sign = _signer(config) if is_enrolled else _throw_away_signer()
+    keys = _without_keys if config.privacy.mode == "count" else ReplayKeys(config, is_enrolled).pseudonymiser_for
+    settings = _settings(
+        config, replay_boot(config, source), ClockState.REPLAY, max_age_s or config.batch.replay_max_age_s
+    )
+    return Pipeline(settings, sign, keys)
+
+
+def delivery(config: Config, *, waits_for_room: bool) -> SpoolDelivery:
+    """The spool, with the cloud behind it. Raises SpoolError, UploadRefused."""
+    spool = Spool(Path(config.spool.directory), config.spool.limit_bytes)
+    connection = Connection(config.cloud.url, ca_file=config.cloud.ca_file, timeout_s=config.cloud.timeout_s)
+    backoff = Backoff(config.upload.first_retry_s, config.upload.last_retry_s, random.SystemRandom().random)
+    return SpoolDelivery(spool, Uploader(connection), backoff, waits_for_room=waits_for_room)
+
+
+def replay_boot(config: Config, source: Source) -> bytes:
+    """Boot id of a replay: the same captures under the same configuration are the same batches (docs/adr/0009-replay.md)."""
+    digest = blake2s(config_hash(config), digest_size=8)
+    for part in getattr(source, "identity", list)():
+        digest.update(blake2s(part).digest())
+    return digest.digest()
+
+
+class SiteKeyFile:
+    """The ratchet's state on disk. Writing tomorrow's state over today's is what erases today's key."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def load(self) -> SiteKey:
+        """Raises ConfigError with the next step."""
+        try:
+            return SiteKey.from_text(self.path.read_text())
+        except OSError as error:
+            raise ConfigError(
+                f"privacy.site_key_file {self.path}: cannot be read ({error.strerror}); make one with: ivizone-agent site-key new"
+            ) from error
+        except (PrivacyError, UnicodeDecodeError) as error:
+            raise ConfigError(f"privacy.site_key_file {self.path}: {error}") from error
+
+    def save(self, site_key: SiteKey) -> None:
+        """Whole or not at all, readable by its owner only. Raises ConfigError."""
+        write_secret(self.path, (site_key.to_text() + "\n").encode())
+
+    def pseudonymiser_for(self, day: int) -> Pseudonymiser:
+        """Step the chain to ``day`` and keep it there. Raises ConfigError, KeyErased."""
+        ratchet = DayRatchet(self.load())
+        key = ratchet.key_of(day)
+        self.save(ratchet.state())
+        return Pseudonymiser(key)
+
+
+class ReplayKeys:
+    """Day keys of a replay: from the site key where there is one, else from chance, and never written anywhere."""
+
+    def __init__(self, config: Config, is_enrolled: bool) -> None:
+        path = Path(config.privacy.site_key_file)
+        self.is_lasting = is_enrolled or path.exists()
+        self._site_key = SiteKeyFile(path).load() if self.is_lasting else SiteKey(0, os.urandom(32))
+        self._ratchet: DayRatchet | None = None
+
+    def pseudonymiser_for(self, day: int) -> Pseudonymiser:
+        """The first day that is asked for begins the chain."""
+        if self._ratchet is None or day < self._ratchet.day:
+            self._ratchet = replay_ratchet(self._site_key, day)
+        return Pseudonymiser(self._ratchet.key_of(day))
+
+
+def _without_keys(day: int) -> None:
+    """Mode ``count`` needs no key: no record of a device leaves the pipeline."""
+
+
+def _settings(config: Config, boot: bytes, clock: ClockState, max_age_s: int) -> PipelineSettings:
+    is_replay = clock is ClockState.REPLAY
+    return PipelineSettings(
+        agent=config.agent.id or LOCAL_NAME,
+        site=config.agent.site or LOCAL_NAME,
+        boot=boot,
+        source="pcap" if is_replay else config.source.name,
+        clock=clock,
+        mode=LegalMode[config.privacy.mode.upper()],
+        config_hash=config_hash(config),
+        software=__version__,
+        window_s=config.batch.window_s,
+        batch_max_age_s=max_age_s,
+        batch_max_sightings=config.batch.max_sightings,
+        silence_limit_s=REPLAY_SILENCE_LIMIT_S,
+        day_offset_s=config.privacy.day_offset_min * 60,
+        tracking=tracking_settings(config),
+        proximity=proximity_settings(config),
+    )
+
+
+def _signer(config: Config) -> Callable[[bytes], bytes]:
+    key: Any = load_key(Path(config.agent.key_file))
+    agent = config.agent.id or LOCAL_NAME
+    return lambda payload: sign_message(payload, agent, key.sign)
+
+
+def _throw_away_signer() -> Callable[[bytes], bytes]:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    key = Ed25519PrivateKey.generate()
+    return lambda payload: sign_message(payload, LOCAL_NAME, key.sign)

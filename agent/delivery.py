@@ -1,0 +1,182 @@
+"""Where signed batches go: into the spool and from there to the cloud, or nowhere (shell).
+
+The thread that reads the radio only ever writes to the disk; one worker thread talks to the cloud, so a slow cloud never
+stops the radio. A disk that takes nothing does not stop it either: batches wait in memory, as many as fit, and go from there.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from typing import Protocol
+
+from agent.log import log
+from agent.pipeline import SignedBatch
+from agent.spool import Spool, SpoolEntry, SpoolError
+from agent.upload.backoff import Backoff
+from agent.upload.plan import Verdict
+from agent.upload.uploader import Uploader
+
+MEMORY_BATCHES = 64
+"""Batches that may wait in memory while the disk takes none: at most 4 MiB."""
+
+
+class Delivery(Protocol):
+    """What the runner needs of it."""
+
+    def put(self, batch: SignedBatch) -> int:
+        """Take a batch. Gives how many older ones were given up for it, which the next ledger must say."""
+        ...
+
+    def finish(self, within_s: float) -> None:
+        """Send what is left, for at most ``within_s`` seconds."""
+        ...
+
+
+class DryDelivery:
+    """Batches are made, signed and counted, then let go: a replay without a cloud."""
+
+    def put(self, batch: SignedBatch) -> int:
+        """Nothing to keep."""
+        return 0
+
+    def finish(self, within_s: float) -> None:
+        """Nothing to send."""
+
+
+class SpoolDelivery:
+    """Spool first, then the cloud.
+
+    ``waits_for_room``: a replay rather waits than evicts, because its capture can wait; a radio cannot.
+    """
+
+    def __init__(self, spool: Spool, uploader: Uploader | None, backoff: Backoff, *, waits_for_room: bool) -> None:
+        self._spool = spool
+        self._uploader = uploader
+        self._backoff = backoff
+        self._waits_for_room = waits_for_room
+        self._memory: deque[SignedBatch] = deque()
+        self._changed = threading.Condition()
+        self._stopping = False
+        self._locked_out = False
+        self._spool_trouble = ""
+        self._worker = threading.Thread(target=self._work, name="ivizone-upload", daemon=True)
+        if uploader is not None:
+            self._worker.start()
+
+    @property
+    def left(self) -> int:
+        """Batches that still wait."""
+        return len(self._spool.entries()) + len(self._memory)
+
+    @property
+    def trouble(self) -> str:
+        """What keeps them waiting, in words; empty where nothing does."""
+        return self._spool_trouble or (self._uploader.last_trouble if self._uploader else "")
+
+    def put(self, batch: SignedBatch) -> int:
+        """Take a batch: onto the disk if it can be, else into memory."""
+        with self._changed:
+            if self._waits_for_room and self._uploader is not None:
+                self._changed.wait_for(
+                    lambda: self._has_room(len(batch.message)) or self._locked_out or self._is_away()
+                )
+            evicted = self._spool.evicted_batches
+            self._memory.append(batch)
+            given_up = 0
+            while len(self._memory) > MEMORY_BATCHES:
+                self._memory.popleft()
+                given_up += 1
+            self._memory_to_disk()
+            self._changed.notify_all()
+            return given_up + self._spool.evicted_batches - evicted
+
+    def finish(self, within_s: float) -> None:
+        """Wait until nothing is left, the cloud is lost, or the time is over; then stop the worker."""
+        deadline = time.monotonic() + within_s
+        with self._changed:
+            self._memory_to_disk()
+            self._changed.notify_all()
+            if self._uploader is not None:
+                self._changed.wait_for(lambda: not self.left or self._locked_out, max(0.0, deadline - time.monotonic()))
+            self._stopping = True
+            self._changed.notify_all()
+        if self._worker.is_alive():
+            self._worker.join(max(0.2, deadline - time.monotonic()))
+
+    def _has_room(self, size: int) -> bool:
+        return not self._spool.entries() or self._spool.pending_bytes + size <= self._spool.limit_bytes
+
+    def _is_away(self) -> bool:
+        """The cloud has not answered well for so long that waiting for it makes no sense."""
+        return self._backoff.failures > 8
+
+    def _memory_to_disk(self) -> None:
+        while self._memory:
+            batch = self._memory[0]
+            try:
+                self._spool.append(batch.boot, batch.number, batch.message)
+            except SpoolError as error:
+                if not self._spool_trouble:
+                    log.error("spool_unwritable", trouble=str(error), waiting_batches=len(self._memory))
+                self._spool_trouble = str(error)
+                return
+            self._memory.popleft()
+            if self._spool_trouble:
+                self._spool_trouble = ""
+                log.info("spool_recovered")
+
+    # --- the worker -----------------------------------------------------------------------------------------------
+
+    def _work(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self.left or self._stopping)
+                if self._stopping:
+                    return
+                item = self._next()
+            wait_s = self._send(*item) if item else 1.0
+            with self._changed:
+                self._changed.notify_all()
+                if wait_s:
+                    self._changed.wait_for(lambda: self._stopping, wait_s)
+
+    def _next(self) -> tuple[SpoolEntry | SignedBatch, bytes] | None:
+        entry = self._spool.oldest()
+        if entry is None:
+            return self._memory[0], self._memory[0].message
+        try:
+            return entry, self._spool.read(entry)
+        except SpoolError as error:
+            log.error("spool_unreadable", trouble=str(error))
+            self._set_aside(entry)
+            return None
+
+    def _send(self, item: SpoolEntry | SignedBatch, message: bytes) -> float:
+        """Send one and book the answer. Gives the seconds to wait before the next."""
+        if self._uploader is None:
+            raise AssertionError("cannot happen: the worker runs only with an uploader")
+        verdict, wish_s = self._uploader.send(message)
+        with self._changed:
+            if verdict is Verdict.DEFERRED:
+                return self._backoff.failed(wish_s)
+            if verdict is Verdict.LOCKED_OUT:
+                self._locked_out = True
+                return wish_s or 0.0
+            self._locked_out = False
+            self._backoff.succeeded()
+            if isinstance(item, SignedBatch):
+                if self._memory and self._memory[0] is item:
+                    self._memory.popleft()
+            elif verdict is Verdict.ACKNOWLEDGED:
+                self._spool.acknowledge(item)
+            else:
+                self._set_aside(item)
+            return 0.0
+
+    def _set_aside(self, entry: SpoolEntry) -> None:
+        try:
+            self._spool.refuse(entry)
+        except SpoolError as error:
+            log.error("spool_unwritable", trouble=str(error), waiting_batches=len(self._memory))

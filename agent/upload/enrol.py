@@ -1,0 +1,110 @@
+"""Enrolment: a one-time token buys this access point a name, a site and a configuration (shell).
+
+The private key is made here and never leaves: the cloud gets the public one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from base64 import b64encode
+from pathlib import Path
+from typing import Any
+
+import yaml
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_pem_private_key,
+)
+
+from agent.config import Config, ConfigError, parse_config
+from agent.upload.errors import UploadDeferred, UploadError, UploadRefused
+from agent.upload.https import Connection
+
+ENROL_PATH = "/v1/enrol"
+
+
+def enrol(connection: Connection, token: str, private_key: Ed25519PrivateKey, software: str) -> dict[str, Any]:
+    """Ask the cloud; gives its answer {"agent", "site", "config"}. Raises UploadError with what the cloud said."""
+    public = private_key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+    body = json.dumps({"token": token, "public_key": b64encode(public).decode(), "software": software}).encode()
+    response = connection.request("POST", ENROL_PATH, body, Content_Type="application/json")
+    if response.status == 201:
+        answer = json.loads(response.body)
+        if isinstance(answer, dict) and isinstance(answer.get("agent"), str) and isinstance(answer.get("site"), str):
+            return answer
+        raise UploadRefused("the cloud's answer names no agent and no site; is this an Ivizone cloud?")
+    said = response.body.decode("utf-8", "replace").strip()[:300]
+    kind: type[UploadError] = UploadDeferred if response.status >= 500 or response.status == 429 else UploadRefused
+    raise kind(f"the cloud answered {response.status} to the enrolment: {said}")
+
+
+def load_or_make_key(path: Path) -> Ed25519PrivateKey:
+    """The agent's private key; a new one where there is none. Raises ConfigError."""
+    if path.exists():
+        return load_key(path)
+    key = Ed25519PrivateKey.generate()
+    write_secret(path, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    return key
+
+
+def load_key(path: Path) -> Ed25519PrivateKey:
+    """Read the private key. Raises ConfigError."""
+    try:
+        key = load_pem_private_key(path.read_bytes(), None)
+    except OSError as error:
+        raise ConfigError(
+            f"agent.key_file {path}: cannot be read ({error.strerror}); enrol first: ivizone-agent enrol URL --token T"
+        ) from error
+    except ValueError as error:
+        raise ConfigError(
+            f"agent.key_file {path}: is no private key in PEM; enrol again with another agent.key_file"
+        ) from error
+    if not isinstance(key, Ed25519PrivateKey):
+        raise ConfigError(f"agent.key_file {path}: is no Ed25519 key; enrol again with another agent.key_file")
+    return key
+
+
+def write_secret(path: Path, content: bytes) -> None:
+    """Write a file that only its owner can read, whole or not at all. Raises ConfigError."""
+    part = path.with_name(path.name + ".part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part.unlink(missing_ok=True)
+        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with open(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        part.rename(path)
+    except OSError as error:
+        raise ConfigError(
+            f"{path}: cannot be written ({error.strerror}); choose a directory that this user may write"
+        ) from error
+
+
+def enrolled_config(existing: str, name: str, url: str, answer: dict[str, Any]) -> str:
+    """The configuration file after enrolment: what was there, with agent, site, cloud and what the cloud set. Raises ConfigError."""
+    parse_config(existing, name)
+    content = yaml.safe_load(existing) or {}
+    for section, options in (answer.get("config") or {}).items():
+        content.setdefault(section, {}).update(options)
+    content.setdefault("agent", {}).update({"id": answer["agent"], "site": answer["site"]})
+    content.setdefault("cloud", {})["url"] = url
+    text = (
+        "# Written by `ivizone-agent enrol`; every option is explained in docs/agent.example.yaml.\n"
+        + yaml.safe_dump(content, sort_keys=False)
+    )
+    parse_config(text, name)
+    return text
+
+
+def needs_enrolment(config: Config) -> str:
+    """What is missing before batches can be sent; empty where nothing is."""
+    if not config.agent.id or not config.agent.site:
+        return "this agent is not enrolled; run: ivizone-agent enrol URL --token T (the token comes from: ivizone-cloud agent token --site SITE)"
+    return ""
