@@ -1,1 +1,1 @@
-"""Makes air: shoppers, their phones, the frames they send, and the truth beside them. Writes captures; uses nothing of the agent or the cloud."""
+"""Makes air: shoppers -> phones -> frames, with the truth beside them. Writes captures; uses nothing of either half."""

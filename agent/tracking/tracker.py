@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from heapq import nsmallest
-from math import exp, hypot, log, sqrt
+from math import exp, hypot, log, sqrt, tau
 
 from agent.dot11.mac import is_randomised
 from agent.dot11.probe_request import ProbeRequest
@@ -19,6 +19,7 @@ from agent.tracking.bursts import BODIES_A_BURST, Burst, Track
 from agent.tracking.fingerprint import UNKNOWN, Fingerprints
 
 SECOND_US = 1_000_000
+ROOT_OF_TAU = sqrt(tau)
 Z90 = 1.645
 """Half-width of a 90 % interval in standard deviations."""
 
@@ -60,29 +61,45 @@ class DeviceEstimate:
 LEVEL_SIGMA_DB = 5.0
 """Spread of one phone's burst medians while it stays; it grows with time because people walk."""
 LEVEL_DRIFT_DB_PER_MINUTE = 1.0
-LEVEL_SIGMA_MAX_DB = 11.0
-NEW_DEVICE_COST = 3.2
-"""What it costs to say that a burst comes from a phone not heard before."""
+LEVEL_SIGMA_MAX_DB = 9.0
+LEVEL_RANGE_DB = 40.0
+"""A phone not heard before may have any level in this range."""
+FIRST_PERIOD_S = 60.0
+"""Median seconds between two scans over 33 phones: where a family's own is not learned yet."""
+SHORTEST_PERIOD_S, LONGEST_PERIOD_S = 8.0, 300.0
+MISSED_SCAN_COST = 0.4
+"""For each period of silence beyond the first: a scan was missed, or the phone has left."""
+LEAVING_COST = 1.2
+"""Who has been here for long will stay for long, who has just come may be gone: the chance of still being here falls with the
+silence as measured by the track's own age."""
+EARLY_COST = 1.5
+"""A phone rarely scans long before its period is over."""
 SAME_SCAN_S = 8.0
 """Phones that change address within a scan do so in less."""
+SAME_SCAN_SHARE = 0.15
+"""Share of scans that show a further address, where a family's own is not learned yet."""
+PRIOR_ARRIVALS, PRIOR_SPAN_S = 1.0, 3600.0
+"""Arrivals of a family before any was heard: one an hour."""
 COUNTER_SPAN = 512
 """A kept sequence counter moves on by no more between two scans heard on one channel of three."""
-COUNTER_BONUS, COUNTER_PENALTY = 3.0, 1.0
-SHORTEST_PERIOD_S, LONGEST_PERIOD_S = 5.0, 300.0
-MODEL_ERROR = 0.12
-"""Relative standard deviation of a count that the decisions themselves do not know of: identical phones that were merged, models that
-fit the costs badly. From published trials of this kind of grouping (docs/adr/0005-tracking.md)."""
+COUNTER_BONUS, COUNTER_PENALTY = 2.0, 2.5
+MODEL_ERROR = 0.15
+"""Relative standard deviation of a count that the decisions themselves do not know of: identical phones that were merged, one
+phone with two fingerprints (docs/adr/0005-tracking.md)."""
 
 
 class _Family:
     """Fingerprints that were seen under one address, hence of one model: its live tracks and its habits."""
 
-    __slots__ = ("counter_breaks", "counter_runs", "merged_into", "period_s", "tracks")
+    __slots__ = ("counter_breaks", "counter_runs", "first_us", "made", "merged_into", "period_s", "tracks")
 
     def __init__(self) -> None:
         self.tracks: list[Track] = []
-        self.period_s = 60.0
-        """Typical seconds between two scans of one phone; begins as the median over 33 phones and learns."""
+        self.made = 0
+        """Tracks that began."""
+        self.first_us: int | None = None
+        self.period_s = FIRST_PERIOD_S
+        """Typical seconds between two scans of one phone, learned while only one of the family is near."""
         self.counter_runs = 0
         self.counter_breaks = 0
         self.merged_into: _Family | None = None
@@ -185,37 +202,52 @@ class Tracker:
         if track is not None:
             self._join(family, track, burst, 0.99)
             return track
+        if family is None or not is_randomised(burst.address):
+            return self._new(family, burst, 0.99)
         level = burst.level()
-        best, best_cost, second_cost = None, NEW_DEVICE_COST, 1e9
-        if family is not None and is_randomised(burst.address):
-            for candidate in self._live(family, burst.first_us):
-                cost = self._cost(family, candidate, burst, level)
-                if cost < best_cost:
-                    best, best_cost, second_cost = candidate, cost, best_cost
-                elif cost < second_cost:
-                    second_cost = cost
-        certainty = 1.0 / (1.0 + exp(-min(30.0, (second_cost if second_cost < 1e9 else best_cost + 3.0) - best_cost)))
+        new_cost = self._new_cost(family, burst)
+        best, best_cost, other_cost = None, new_cost, 30.0
+        for candidate in self._live(family, burst.first_us):
+            cost = self._cost(family, candidate, burst, level)
+            if cost < best_cost:
+                best, best_cost, other_cost = candidate, cost, best_cost
+            elif cost < other_cost:
+                other_cost = cost
+        certainty = 1.0 / (1.0 + exp(max(-30.0, best_cost - other_cost)))
         if best is None:
             return self._new(family, burst, certainty)
         # Only the choice between joining and a new device changes the count; which twin it was does not.
-        p_new = exp(best_cost - NEW_DEVICE_COST) / (1.0 + exp(best_cost - NEW_DEVICE_COST))
-        self._variance += p_new * (1.0 - p_new) / max(1, best.bursts)
+        p_new = 1.0 / (1.0 + exp(min(30.0, new_cost - best_cost)))
+        self._variance += p_new * (1.0 - p_new)
         self._join(family, best, burst, certainty)
         return best
 
+    def _new_cost(self, family: _Family, burst: Burst) -> float:
+        """Negative log likelihood, per second and decibel, that a phone not heard before shows up now."""
+        if family.first_us is None:
+            family.first_us = burst.first_us
+        span_s = PRIOR_SPAN_S + (burst.first_us - family.first_us) / SECOND_US
+        return log(span_s / (PRIOR_ARRIVALS + family.made)) + log(LEVEL_RANGE_DB)
+
     def _cost(self, family: _Family, track: Track, burst: Burst, level: int | None) -> float:
-        """Negative log likelihood that ``burst`` is the next scan of ``track``, up to a constant."""
+        """Negative log likelihood, per second and decibel, that ``burst`` is what ``track`` sends next."""
         gap_s = max(0.0, (burst.first_us - track.last_us) / SECOND_US)
-        cost = 0.0
-        if level is not None and track.level is not None:
+        if gap_s <= SAME_SCAN_S:
+            cost = log(SAME_SCAN_S / SAME_SCAN_SHARE)
+        else:
+            periods = gap_s / family.period_s
+            cost = log(family.period_s)
+            if periods < 0.5:
+                cost += EARLY_COST * (1.0 - periods / 0.5)
+            elif periods > 1.5:
+                cost += MISSED_SCAN_COST * (periods - 1.5)
+            age_s = (track.last_us - track.first_us) / SECOND_US
+            cost += LEAVING_COST * log(1.0 + gap_s / (age_s + family.period_s))
+        if level is None or track.level is None:
+            cost += log(LEVEL_RANGE_DB)
+        else:
             sigma = min(LEVEL_SIGMA_MAX_DB, LEVEL_SIGMA_DB + LEVEL_DRIFT_DB_PER_MINUTE * gap_s / 60.0)
-            cost += ((level - track.level) / sigma) ** 2 / 2.0 + log(sigma / LEVEL_SIGMA_DB)
-        if gap_s > SAME_SCAN_S:
-            scans = gap_s / family.period_s
-            if scans < 0.5:
-                cost += 2.0 * (0.5 - scans) / 0.5
-            elif scans > 3.0:
-                cost += 0.5 * (scans - 3.0)
+            cost += ((level - track.level) / sigma) ** 2 / 2.0 + log(sigma * ROOT_OF_TAU)
         if family.keeps_counter() and burst.sequence_first is not None and track.sequence_last is not None:
             ahead = (burst.sequence_first - track.sequence_last) % 4096
             cost += COUNTER_PENALTY if ahead > COUNTER_SPAN else -COUNTER_BONUS
@@ -224,9 +256,9 @@ class Tracker:
     def _join(self, family: _Family | None, track: Track, burst: Burst, certainty: float) -> None:
         gap_s = (burst.first_us - track.last_us) / SECOND_US
         if family is not None:
-            if gap_s > SAME_SCAN_S:
+            if gap_s > SAME_SCAN_S and self._is_alone(family, track, burst):
                 gap_s = min(max(gap_s, SHORTEST_PERIOD_S), LONGEST_PERIOD_S)
-                family.period_s += 0.05 * (gap_s - family.period_s)
+                family.period_s += 0.1 * (gap_s - family.period_s)
             if (
                 burst.address != track.last_address
                 and burst.sequence_first is not None
@@ -246,6 +278,11 @@ class Tracker:
         track.certainty += (certainty - track.certainty) / track.bursts
         track.confidence = round(100 * track.certainty)
 
+    @staticmethod
+    def _is_alone(family: _Family, track: Track, burst: Burst) -> bool:
+        """True where no other phone of the family was near since the track's last scan."""
+        return not any(other.last_us >= track.last_us and other is not track for other in family.tracks)
+
     def _new(self, family: _Family | None, burst: Burst, certainty: float) -> Track:
         if len(self._tracks) >= self.settings.max_tracks:
             self._make_room_for_track(burst.first_us)
@@ -254,6 +291,7 @@ class Tracker:
         self._tracks[track.number] = track
         if family is not None:
             family.tracks.append(track)
+            family.made += 1
             self._variance += certainty * (1.0 - certainty)
         return track
 
@@ -283,6 +321,7 @@ class Tracker:
     @staticmethod
     def _unite(family: _Family, other: _Family) -> None:
         family.tracks += other.tracks
+        family.made += other.made
         family.counter_runs += other.counter_runs
         family.counter_breaks += other.counter_breaks
         other.tracks = []

@@ -1,0 +1,189 @@
+"""A day in and before a store: who comes when, how long they stay, where they stand, and which frames that makes.
+
+Everything follows from the seed: the same seed and settings give the same capture, byte for byte.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from datetime import UTC, date, datetime
+from math import hypot, log10
+from random import Random
+from statistics import median
+from typing import Any
+
+from simulator.air import Phone, scan
+from simulator.phones import PRINTER, choose_model
+
+DAY_S = 86_400
+QUARTER_S = 900
+VISITOR_S, ENGAGED_S, RESIDENT_S = 300, 900, 8 * 3600
+"""The rule that the truth is told by: own preset of the product (docs/glossary.md)."""
+LEVEL_AT_1M_DBM = -40.0
+DECIBELS_A_DECADE = 18.0
+WALL_DB = 11.0
+WALKING_M_S = 1.2
+HEARD_M = 45.0
+"""A passer-by is in range this far to both sides of the door."""
+BUSY = (0.5, 0.7, 1.3, 1.2, 0.9, 0.8, 1.0, 1.4, 1.5, 1.0)
+"""How busy each tenth of the opening hours is, relative."""
+
+
+@dataclass(frozen=True, slots=True)
+class DaySettings:
+    """What a day looks like."""
+
+    seed: int = 1
+    date: str = "2026-11-20"
+    shoppers: int = 2000
+    """Passers-by and visitors together."""
+    visitor_share: float = 0.25
+    opens_h: float = 10.0
+    closes_h: float = 19.0
+    staff: int = 4
+    printers: int = 2
+    utc_offset_min: int = 0
+    """Local time of the store minus UTC."""
+
+
+@dataclass(slots=True)
+class Person:
+    """One device's true presence, epoch seconds. ``enters_s`` is None for who never comes in. No address is kept."""
+
+    kind: str
+    model: str
+    arrives_s: float
+    leaves_s: float
+    enters_s: float | None = None
+    exits_s: float | None = None
+    frames: int = 0
+
+    @property
+    def inside_s(self) -> float:
+        """Seconds spent inside."""
+        return 0.0 if self.enters_s is None or self.exits_s is None else self.exits_s - self.enters_s
+
+
+def simulate(settings: DaySettings) -> tuple[list[tuple[int, bytes]], dict[str, Any]]:
+    """The frames (time in µs, captured bytes) in order of time, and the truth."""
+    random = Random(settings.seed)
+    midnight_s = (
+        datetime.combine(date.fromisoformat(settings.date), datetime.min.time(), UTC).timestamp()
+        - settings.utc_offset_min * 60
+    )
+    opens_s, closes_s = midnight_s + settings.opens_h * 3600, midnight_s + settings.closes_h * 3600
+    people = [_shopper(random, settings, opens_s, closes_s) for _ in range(settings.shoppers)]
+    people += [_staff(random, opens_s, closes_s) for _ in range(settings.staff)]
+    people += [
+        Person("printer", PRINTER.name, midnight_s, midnight_s + DAY_S, midnight_s, midnight_s + DAY_S)
+        for _ in range(settings.printers)
+    ]
+    frames: list[tuple[int, bytes]] = []
+    for number, person in enumerate(people):
+        _live(person, number, Random(f"{settings.seed}/{number}"), frames)
+    frames.sort(key=lambda frame: frame[0])
+    return frames, truth(settings, people, midnight_s, len(frames))
+
+
+def _shopper(random: Random, settings: DaySettings, opens_s: float, closes_s: float) -> Person:
+    tenth = random.choices(range(len(BUSY)), BUSY)[0]
+    arrives_s = opens_s + (tenth + random.random()) * (closes_s - opens_s) / len(BUSY)
+    crossing_s = 2 * HEARD_M / (WALKING_M_S * random.uniform(0.8, 1.2))
+    if random.random() >= settings.visitor_share:
+        return Person("passer-by", "", arrives_s, arrives_s + crossing_s)
+    stays_s = min(random.lognormvariate(6.5, 0.75), max(120.0, closes_s - arrives_s - crossing_s))
+    enters_s = arrives_s + crossing_s / 2
+    return Person("shopper", "", arrives_s, enters_s + stays_s + crossing_s / 2, enters_s, enters_s + stays_s)
+
+
+def _staff(random: Random, opens_s: float, closes_s: float) -> Person:
+    enters_s, exits_s = opens_s - random.uniform(600, 2400), closes_s + random.uniform(300, 1500)
+    return Person("staff", "", enters_s, exits_s, enters_s, exits_s)
+
+
+def _live(person: Person, number: int, random: Random, frames: list[tuple[int, bytes]]) -> None:
+    """All scans of one device."""
+    model, build = (PRINTER, 0) if person.kind == "printer" else choose_model(random)
+    person.model = model.name
+    # Addresses of the documentation range (RFC 7042, 2.1.2) for what keeps a global one.
+    address = bytes.fromhex("00005e0053") + bytes((number % 256,)) if person.kind == "printer" else None
+    phone = Phone(model, random, random.gauss(0.0, 3.0), build, address)
+    position = _Position(person, random)
+    at_s = person.arrives_s + random.random() * phone.period_s
+    while at_s < person.leaves_s:
+        scan(phone, at_s, position.level_dbm(at_s), frames)
+        at_s += phone.next_scan_s()
+    person.frames = phone.frames
+
+
+class _Position:
+    """Where somebody stands, and how loud that is at the access point."""
+
+    def __init__(self, person: Person, random: Random) -> None:
+        self._person = person
+        self._random = random
+        self._street_m = random.uniform(6.0, 11.0)
+        self._inside_m = random.uniform(2.0, 12.0)
+
+    def level_dbm(self, at_s: float) -> float:
+        person = self._person
+        if person.enters_s is not None and person.exits_s is not None and person.enters_s <= at_s < person.exits_s:
+            self._inside_m = min(14.0, max(1.5, self._inside_m + self._random.gauss(0.0, 1.5)))
+            return _level(self._inside_m)
+        middle_s = (person.arrives_s + person.leaves_s) / 2
+        door_s = (
+            middle_s
+            if person.enters_s is None
+            else person.enters_s
+            if at_s < person.enters_s
+            else person.exits_s or middle_s
+        )
+        return _level(hypot(self._street_m, WALKING_M_S * (at_s - door_s))) - WALL_DB
+
+
+def _level(distance_m: float) -> float:
+    return LEVEL_AT_1M_DBM - DECIBELS_A_DECADE * log10(max(1.0, distance_m))
+
+
+def truth(settings: DaySettings, people: list[Person], midnight_s: float, frames: int) -> dict[str, Any]:
+    """What was so, as JSON can hold it."""
+    customers = [p for p in people if p.kind in ("passer-by", "shopper")]
+    visitors = [p for p in customers if p.inside_s >= VISITOR_S]
+    passers_by = [p for p in customers if p.inside_s < VISITOR_S]
+    dwell = sorted(p.leaves_s - p.arrives_s for p in visitors)
+    quarters = []
+    for start_s in range(int(midnight_s), int(midnight_s) + DAY_S, QUARTER_S):
+        shared = sum(
+            max(0.0, min(p.exits_s or 0, start_s + QUARTER_S) - max(p.enters_s or 0, start_s)) for p in visitors
+        )
+        came = sum(1 for p in visitors if start_s <= p.arrives_s < start_s + QUARTER_S)
+        quarters.append({"start_ms": start_s * 1000, "occupancy": round(shared / QUARTER_S, 2), "visitors": came})
+    return {
+        "settings": asdict(settings),
+        "frames": frames,
+        "summary": {
+            "devices": len(people),
+            "devices_heard": sum(1 for p in people if p.frames),
+            "passers_by": len(passers_by),
+            "passers_by_heard": sum(1 for p in passers_by if p.frames),
+            "visitors": len(visitors),
+            "visitors_heard": sum(1 for p in visitors if p.frames),
+            "engaged": sum(1 for p in visitors if p.inside_s >= ENGAGED_S),
+            "residents": sum(1 for p in people if p.leaves_s - p.arrives_s > RESIDENT_S),
+            "capture_rate": round(len(visitors) / max(1, len(customers)), 4),
+            "dwell_median_s": round(median(dwell)) if dwell else None,
+        },
+        "quarters": quarters,
+        "people": [
+            {
+                "kind": p.kind,
+                "model": p.model,
+                "arrives_ms": round(p.arrives_s * 1000),
+                "leaves_ms": round(p.leaves_s * 1000),
+                "enters_ms": None if p.enters_s is None else round(p.enters_s * 1000),
+                "exits_ms": None if p.exits_s is None else round(p.exits_s * 1000),
+                "frames": p.frames,
+            }
+            for p in people
+        ],
+    }
