@@ -36,6 +36,19 @@ def decode(data: bytes) -> Any:
     return value
 
 
+def read_map_head(data: bytes) -> tuple[int, int]:
+    """How many pairs the map that ``data`` begins with has, and where its first key stands. Raises CborError."""
+    major, pairs, position = _decode_head(data, 0)
+    if major != MAP:
+        raise CborError("the data does not begin with a map")
+    return pairs, position
+
+
+def read_value(data: bytes, position: int) -> tuple[Any, int]:
+    """The value at ``position`` and where the next one stands. Raises CborError."""
+    return _decode(data, position, 1)
+
+
 def _head(major: int, argument: int, out: bytearray) -> None:
     if argument < 24:
         out.append(major << 5 | argument)

@@ -75,6 +75,23 @@ def inflate(payload: bytes) -> bytes:
     return data
 
 
+def peek_header(payload: bytes) -> Header:
+    """The header alone: ingest decides by it and leaves the rest to the consumer. Raises WireError.
+
+    The payload's map is deterministic, so the header's key comes first and nothing behind it need be decoded.
+    """
+    data = inflate(payload)
+    try:
+        pairs, position = cbor.read_map_head(data)
+        key, position = cbor.read_value(data, position)
+        value, _ = cbor.read_value(data, position)
+    except CborError as error:
+        raise BatchMalformed(f"the payload is not deterministic CBOR: {error}") from error
+    if not pairs or key != HEADER:
+        raise BatchMalformed("the payload's map does not begin with the header")
+    return _header_of(_map(value, "header"))
+
+
 def batch_of(value: Any) -> Batch:
     """The batch in a decoded CBOR map. Raises BatchMalformed or VersionUnknown. Keys that we do not know are kept in ``extra``."""
     fields = _map(value, "payload")

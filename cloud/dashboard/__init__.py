@@ -1,1 +1,1 @@
-"""TODO-HELPER: module docstring."""
+"""The merchant's page: figures with their intervals and coverage, served from this machine and nothing else."""

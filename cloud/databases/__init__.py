@@ -1,1 +1,1 @@
-"""TODO-HELPER: module docstring."""
+"""Where sites, access points and figures are kept: tables (SQLAlchemy Core), migrations (Alembic), adapters."""

@@ -1,1 +1,1 @@
-"""TODO-HELPER: module docstring."""
+"""What the product means by site, day, preset and figure (core: no IO)."""

@@ -1,1 +1,1 @@
-"""TODO-HELPER: module docstring."""
+"""Sites and access points: who may send, for which store, under which rules."""

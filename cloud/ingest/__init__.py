@@ -1,1 +1,1 @@
-"""TODO-HELPER: module docstring."""
+"""Takes batches in: one file of pure decisions (``decide``), one of HTTP (``app``)."""

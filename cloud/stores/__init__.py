@@ -1,1 +1,1 @@
-"""TODO-HELPER: module docstring."""
+"""Where the lake's objects lie."""

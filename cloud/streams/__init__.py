@@ -1,1 +1,1 @@
-"""TODO-HELPER: module docstring."""
+"""Where batches wait, durably and in order, for the consumer."""

@@ -1,1 +1,1 @@
-"""TODO-HELPER: module docstring."""
+"""From sightings to figures: the shared SQL texts, the engines that run them, and what is computed around them."""

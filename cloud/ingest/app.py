@@ -1,0 +1,211 @@
+"""HTTP for access points. The status codes are those of agent/wire/SPEC.md, section 7; the decisions are in ``decide``.
+
+| route | answers |
+| --- | --- |
+| POST /v1/batches | 202 stored, 200 stored earlier, 400, 401, 403, 413, 422, 503, 507 |
+| POST /v1/enrol | 201, 400, 401 |
+| GET /v1/agents/self/config | 200, 304, 401, 403 |
+| GET /healthz, /readyz, /metrics | 200; readyz 503 while the stream or the database does not answer |
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from base64 import b64decode
+from binascii import Error as Base64Error
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from sqlalchemy.exc import SQLAlchemyError
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+from agent.wire.codec import peek_header
+from agent.wire.cose import open_message
+from agent.wire.errors import WireError
+from agent.wire.limits import MAX_COMPRESSED_BYTES
+from cloud.domain.site import Site
+from cloud.fleet.registry import EnrolmentRefused, Fleet
+from cloud.ingest.decide import Rejected, decide_header, reject_message
+from cloud.ingest.keys import KnownAgent, KnownAgents
+from cloud.ingest.metrics import Metrics
+from cloud.streams.base import BatchName, Stream, StreamError, StreamFull
+
+RETRY_AFTER_S = 5
+MAX_ENROL_BYTES = 4096
+REQUEST_CLOCK_S = 300
+AUTHORIZATION = re.compile(r'Ivizone agent="([^"]{1,128})", time="(\d{1,12})", signature="([A-Za-z0-9+/=]{88})"')
+
+
+class WaitingStream(Stream, Protocol):
+    """A stream that can say how much waits."""
+
+    def waiting(self) -> int: ...
+
+
+class Ingest:
+    """The routes over a stream and a fleet. ``now_ms`` is the clock."""
+
+    def __init__(self, stream: WaitingStream, fleet: Fleet, now_ms: Callable[[], int]) -> None:
+        self._stream = stream
+        self._fleet = fleet
+        self._now_ms = now_ms
+        self._agents = KnownAgents(fleet)
+        self.metrics = Metrics()
+
+    def routes(self) -> list[Route]:
+        """What to mount."""
+        return [
+            Route("/v1/batches", self.batches, methods=["POST"]),
+            Route("/v1/enrol", self.enrol, methods=["POST"]),
+            Route("/v1/agents/self/config", self.config, methods=["GET"]),
+            Route("/healthz", self.healthz),
+            Route("/readyz", self.readyz),
+            Route("/metrics", self.metrics_text),
+        ]
+
+    async def batches(self, request: Request) -> Response:
+        """Take one signed batch."""
+        body = await _body(request, MAX_COMPRESSED_BYTES)
+        if body is None:
+            answer = _refusal(Rejected(413, f"a message may have at most {MAX_COMPRESSED_BYTES} bytes"))
+        else:
+            answer = await self._take(body)
+        self.metrics.count(answer.status_code, len(body or b""))
+        return answer
+
+    async def _take(self, body: bytes) -> Response:
+        try:
+            message = open_message(body)
+            known = await self._agent(message.agent)
+            if known is None or not known.has_signed(message.signature, message.to_be_signed):
+                return _refusal(
+                    Rejected(401, "unknown agent or bad signature; enrol the agent, or send the message unaltered")
+                )
+            if known.record.is_revoked:
+                return _refusal(Rejected(403, "this agent was revoked; enrol it again if it should send"))
+            header = peek_header(message.payload)
+        except WireError as error:
+            return _refusal(reject_message(error))
+        except SQLAlchemyError:
+            return _later(503, "the database does not answer")
+        record, now_ms = known.record, self._now_ms()
+        rejected = decide_header(
+            header,
+            agent=record.agent,
+            site=record.site,
+            legal_mode=record.legal_mode,
+            allows_replay=record.allows_replay,
+            now_ms=now_ms,
+        )
+        if rejected:
+            return _refusal(rejected)
+        try:
+            is_new = await self._stream.append(
+                BatchName(record.agent, header.boot, header.batch), record.site, now_ms, body
+            )
+        except StreamFull as error:
+            return _later(507, str(error))
+        except StreamError as error:
+            return _later(503, str(error))
+        return Response(status_code=202 if is_new else 200)
+
+    async def _agent(self, name: str) -> KnownAgent | None:
+        return self._agents.cached(name) or await run_in_threadpool(self._agents.look_up, name)
+
+    async def enrol(self, request: Request) -> Response:
+        """Register an access point against a one-time token."""
+        body = await _body(request, MAX_ENROL_BYTES)
+        try:
+            asked = json.loads(body or b"")
+            token, software = asked["token"], asked["software"]
+            public_key = b64decode(asked["public_key"], validate=True)
+            if not (
+                isinstance(token, str)
+                and isinstance(software, str)
+                and len(public_key) == 32
+                and 0 < len(software) <= 128
+            ):
+                raise ValueError
+        except (ValueError, KeyError, TypeError, Base64Error):
+            return _refusal(Rejected(400, 'send {"token", "public_key": base64 of 32 bytes, "software"} as JSON'))
+        try:
+            agent, site = await run_in_threadpool(self._fleet.enrol, token, public_key, software)
+        except EnrolmentRefused as error:
+            return _refusal(Rejected(401, str(error)))
+        return JSONResponse({"agent": agent, "site": site.site, "config": self._config_of(site)}, status_code=201)
+
+    async def config(self, request: Request) -> Response:
+        """The configuration that the cloud wants an access point to have, to whoever signs as it."""
+        match = AUTHORIZATION.fullmatch(request.headers.get("authorization", ""))
+        known = await self._agent(match[1]) if match else None
+        if match is None or known is None or abs(int(match[2]) - self._now_ms() / 1000) > REQUEST_CLOCK_S:
+            return _refusal(
+                Rejected(401, "sign the request as agent/wire/SPEC.md, section 7 says, with a clock within 5 minutes")
+            )
+        signed = f"ivizone-request\n{request.method}\n{request.url.path}\n{match[2]}".encode()
+        if not known.has_signed(b64decode(match[3]), signed):
+            return _refusal(Rejected(401, "bad signature"))
+        if known.record.is_revoked:
+            return _refusal(Rejected(403, "this agent was revoked"))
+        site = await run_in_threadpool(self._fleet.site, known.record.site)
+        if site is None:
+            raise AssertionError("cannot happen: an agent's site is a foreign key")
+        content = json.dumps(self._config_of(site), sort_keys=True).encode()
+        etag = f'"{hashlib.sha256(content).hexdigest()[:16]}"'
+        if request.headers.get("if-none-match") == etag:
+            return Response(status_code=304, headers={"ETag": etag})
+        return Response(content, media_type="application/json", headers={"ETag": etag})
+
+    def _config_of(self, site: Site) -> dict[str, Any]:
+        mode = "count" if site.legal_mode == "count" else "day"
+        return {"privacy": {"mode": mode, "day_offset_min": site.key_day_offset_min(self._now_ms())}}
+
+    async def healthz(self, _request: Request) -> Response:
+        """The process answers."""
+        return PlainTextResponse("ok\n")
+
+    async def readyz(self, _request: Request) -> Response:
+        """The stream and the database answer."""
+        try:
+            await run_in_threadpool(self._fleet.sites)
+            await run_in_threadpool(self._stream.waiting)
+        except (SQLAlchemyError, StreamError, OSError):
+            return _later(503, "the stream or the database does not answer")
+        return PlainTextResponse("ready\n")
+
+    async def metrics_text(self, _request: Request) -> Response:
+        """Counters in OpenMetrics."""
+        waiting = await run_in_threadpool(self._stream.waiting)
+        return Response(
+            self.metrics.text(waiting), media_type="application/openmetrics-text; version=1.0.0; charset=utf-8"
+        )
+
+
+async def _body(request: Request, limit: int) -> bytes | None:
+    """The body, None where it is longer than ``limit``; no more than that is ever kept."""
+    declared = request.headers.get("content-length", "0")
+    if not declared.isdecimal() or int(declared) > limit:
+        return None
+    parts, size = [], 0
+    try:
+        async for part in request.stream():
+            size += len(part)
+            if size > limit:
+                return None
+            parts.append(part)
+    except ClientDisconnect:
+        return b""
+    return b"".join(parts)
+
+
+def _refusal(rejected: Rejected) -> Response:
+    return PlainTextResponse(rejected.reason + "\n", status_code=rejected.status)
+
+
+def _later(status: int, reason: str) -> Response:
+    return PlainTextResponse(reason + "\n", status_code=status, headers={"Retry-After": str(RETRY_AFTER_S)})

@@ -1,0 +1,55 @@
+"""What ingest remembers of the access points: a verified key costs a database query once in a few seconds, not once a batch."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from cloud.fleet.registry import AgentRecord, Fleet
+
+KEPT_S = 3.0
+"""A revoked access point is turned away after this at the latest."""
+AGENTS_KEPT = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class KnownAgent:
+    """An access point and its key, ready to verify."""
+
+    record: AgentRecord
+    key: Ed25519PublicKey
+
+    def has_signed(self, signature: bytes, signed: bytes) -> bool:
+        """True where ``signature`` (64 bytes) is this access point's over ``signed``."""
+        try:
+            self.key.verify(signature, signed)
+        except InvalidSignature:
+            return False
+        return True
+
+
+class KnownAgents:
+    """A cache in front of the fleet. Unknown names are not kept, so they cannot fill it."""
+
+    def __init__(self, fleet: Fleet) -> None:
+        self._fleet = fleet
+        self._known: dict[str, tuple[float, KnownAgent]] = {}
+
+    def cached(self, name: str) -> KnownAgent | None:
+        """The access point where it was looked up lately."""
+        kept = self._known.get(name)
+        return kept[1] if kept and kept[0] > time.monotonic() else None
+
+    def look_up(self, name: str) -> KnownAgent | None:
+        """Ask the database. Blocks; None for a stranger."""
+        record = self._fleet.agent(name)
+        if record is None:
+            return None
+        if len(self._known) >= AGENTS_KEPT:
+            self._known.clear()
+        known = KnownAgent(record, Ed25519PublicKey.from_public_bytes(record.public_key))
+        self._known[name] = (time.monotonic() + KEPT_S, known)
+        return known
