@@ -10,7 +10,7 @@ from typing import Any
 
 from alembic import command
 from alembic.config import Config as AlembicConfig
-from sqlalchemy import Connection, Engine, Table, delete, inspect
+from sqlalchemy import Connection, Engine, Table, delete, insert, inspect, update
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 
@@ -52,3 +52,12 @@ def replace_rows(connection: Connection, table: Table, rows: list[dict[str, Any]
     connection.execute(delete(table).where(*(table.c[name] == value for name, value in where.items())))
     if rows:
         connection.execute(table.insert(), rows)
+
+
+def upsert(connection: Connection, table: Table, key: dict[str, Any], values: dict[str, Any]) -> None:
+    """Set ``values`` in the row with ``key``, or insert it. Raises SQLAlchemyError."""
+    changed = connection.execute(
+        update(table).where(*(table.c[name] == value for name, value in key.items())).values(**values)
+    )
+    if changed.rowcount == 0:
+        connection.execute(insert(table), {**key, **values})

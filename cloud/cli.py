@@ -1,0 +1,253 @@
+"""`ivizone-cloud`: what operators call. Exit codes: 0 ok, 2 usage, 3 configuration, 4 input, 5 a part does not answer.
+
+Results go to stdout, progress and logs to stderr. Everything lives in one data folder (default ./ivizone-data).
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from datetime import date, timedelta
+from pathlib import Path
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from cloud.databases.base import DatabaseError, migrate, require_schema
+from cloud.databases.sqlite import sqlite_database
+from cloud.domain.site import LEGAL_MODES, Site, SiteError, parse_hours
+from cloud.fleet.registry import Fleet
+from cloud.log import LEVELS, configure
+from cloud.stores.base import StoreError
+from cloud.streams.base import StreamError
+from cloud.warehouse.base import EngineError
+
+OK, USAGE, CONFIGURATION, INPUT, AWAY = 0, 2, 3, 4, 5
+INTERRUPTED = 130
+DEFAULT_DATA = Path("ivizone-data")
+DEFAULT_PORT = 8080
+MAX_DAYS = 3660
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; gives the exit code. Every error is one clear message on stderr."""
+    options = _parser().parse_args(arguments)
+    configure(options.log_level, as_json=options.log_json)
+    try:
+        return int(options.run(options))
+    except (SiteError, DatabaseError) as error:
+        return _fail(error, CONFIGURATION)
+    except (StoreError, StreamError, EngineError) as error:
+        return _fail(error, AWAY)
+    except SQLAlchemyError as error:
+        return _fail(f"the database does not answer: {getattr(error, 'orig', None) or type(error).__name__}", AWAY)
+    except OSError as error:
+        return _fail(f"{error.filename or options.data}: {error.strerror}; name another folder with --data", AWAY)
+    except KeyboardInterrupt:
+        return _fail("stopped", INTERRUPTED)
+
+
+def _fail(error: object, code: int) -> int:
+    print(f"ivizone-cloud: {error}", file=sys.stderr)
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="ivizone-cloud", description="Takes in batches, computes figures, serves the merchant's page."
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(
+        group: argparse._SubParsersAction[argparse.ArgumentParser],
+        name: str,
+        run: Callable[[argparse.Namespace], int],
+        text: str,
+    ) -> argparse.ArgumentParser:
+        made = group.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+        made.add_argument(
+            "--data", type=Path, default=DEFAULT_DATA, metavar="DIR", help=f"data folder (default ./{DEFAULT_DATA})"
+        )
+        made.add_argument("--log-level", choices=LEVELS, default="info" if name == "serve" else "warning")
+        made.add_argument("--log-json", action="store_true", help="log JSON")
+        made.set_defaults(run=run)
+        return made
+
+    def served(made: argparse.ArgumentParser) -> None:
+        made.add_argument(
+            "--host", default="127.0.0.1", help="address to listen on (default 127.0.0.1: this machine only)"
+        )
+        made.add_argument("--port", type=int, default=DEFAULT_PORT, help=f"0 takes a free one (default {DEFAULT_PORT})")
+
+    served(command(commands, "serve", serve, "serve ingest and the merchant's page, until stopped"))
+    demo = command(commands, "demo", run_demo, "a simulated day, and your captures, from the air to the page")
+    demo.add_argument("--port", type=int, default=DEFAULT_PORT, help="of the page; another where it is taken")
+    demo.add_argument("--captures", nargs="+", metavar="CAPTURE", type=Path, default=[], help="also replay these")
+    demo.add_argument("--shoppers", type=int, default=2000, help="of the simulated day (default 2000)")
+    demo.add_argument("--seed", type=int, default=1, help="another seed, another day")
+    demo.add_argument("--once", action="store_true", help="stop after the summary instead of serving the page")
+    command(commands, "migrate", run_migrate, "bring the database to the newest schema")
+    analyse = command(commands, "analyse", run_analyse, "compute the figures of days again, from the lake")
+    analyse.add_argument("--site", required=True)
+    analyse.add_argument("--date", required=True, type=date.fromisoformat, metavar="YYYY-MM-DD")
+    analyse.add_argument("--to", type=date.fromisoformat, metavar="YYYY-MM-DD", help="last day (default: one day)")
+    sites = commands.add_parser("site", help="stores").add_subparsers(required=True, metavar="COMMAND")
+    add = command(sites, "add", site_add, "add a store")
+    add.add_argument("site", help="short name: a-z, 0-9 and -")
+    add.add_argument("--name", help="what people call it (default: the short name)")
+    add.add_argument("--time-zone", default="UTC", help="such as Europe/Paris (default UTC)")
+    add.add_argument("--hours", default="", help="'mon-sat 10:00-19:00, sun 12:00-18:00' (default: none are known)")
+    add.add_argument("--mode", choices=LEGAL_MODES, default="day", help="legal mode (default day)")
+    add.add_argument(
+        "--allow-replay", action="store_true", help="take captures of any time too, for tests and demonstrations"
+    )
+    command(sites, "ls", site_ls, "list the stores")
+    agents = commands.add_parser("agent", help="access points").add_subparsers(required=True, metavar="COMMAND")
+    token = command(agents, "token", agent_token, "print a one-time token that enrols an access point within a day")
+    token.add_argument("--site", required=True)
+    ls = command(agents, "ls", agent_ls, "list the access points of a store")
+    ls.add_argument("--site", required=True)
+    revoke = command(agents, "revoke", agent_revoke, "take nothing more from an access point")
+    revoke.add_argument("agent")
+    return parser
+
+
+# --- serve, demo ------------------------------------------------------------------------------------------------------
+
+
+def serve(options: argparse.Namespace) -> int:
+    """Serve until a signal comes."""
+    from cloud.embedded import Embedded
+    from cloud.server import listen, run_server
+
+    socket = listen(options.host, options.port)
+    if socket is None:
+        return _fail(f"port {options.port} on {options.host} is taken; choose another with --port", CONFIGURATION)
+    embedded = Embedded(options.data)
+    host, port = socket.getsockname()[:2]
+    print(f"http://{host}:{port}/", flush=True)
+    run_server(embedded.app(), socket)
+    return OK
+
+
+def run_demo(options: argparse.Namespace) -> int:
+    """The whole path on this machine."""
+    from cloud.demo import Demo, DemoError
+
+    missing = [path for path in options.captures if str(path) != "-" and not path.is_file()]
+    if missing:
+        return _fail(f'capture {missing[0]} is not there; name files: make demo CAPTURES="a.pcap b.pcap"', INPUT)
+    try:
+        Demo(options.data / "demo", options.port).run(
+            options.captures, options.shoppers, options.seed, once=options.once
+        )
+    except DemoError as error:
+        return _fail(error, AWAY)
+    return OK
+
+
+# --- database and figures ---------------------------------------------------------------------------------------------
+
+
+def run_migrate(options: argparse.Namespace) -> int:
+    """Bring the schema up to date."""
+    before, after = migrate(sqlite_database(options.data / "ivizone.sqlite"))
+    print(f"schema {after}, nothing to do" if before == after else f"schema {before or 'empty'} -> {after}")
+    return OK
+
+
+def run_analyse(options: argparse.Namespace) -> int:
+    """Compute days again."""
+    from cloud.embedded import Embedded
+
+    last = options.to or options.date
+    if not 0 <= (last - options.date).days < MAX_DAYS:
+        return _fail(f"--to {last} must lie within {MAX_DAYS} days after --date {options.date}", USAGE)
+    embedded = Embedded(options.data)
+    try:
+        if embedded.fleet.site(options.site) is None:
+            raise SiteError(f"site {options.site!r} does not exist; `ivizone-cloud site ls` lists them")
+        day = options.date
+        while day <= last:
+            report = embedded.analyse(options.site, day.isoformat())
+            print(f"{report.site} {report.date}: {report.figures} figures from {report.sightings} objects of sightings")
+            day += timedelta(days=1)
+    finally:
+        embedded.close()
+    return OK
+
+
+# --- stores and access points -------------------------------------------------------------------------------------------
+
+
+def _fleet(options: argparse.Namespace) -> Fleet:
+    from cloud.embedded import open_database, wall_clock_ms
+
+    return Fleet(open_database(options.data), wall_clock_ms)
+
+
+def _existing_fleet(options: argparse.Namespace) -> Fleet:
+    from cloud.embedded import wall_clock_ms
+
+    database = sqlite_database(options.data / "ivizone.sqlite")
+    require_schema(database)
+    return Fleet(database, wall_clock_ms)
+
+
+def site_add(options: argparse.Namespace) -> int:
+    """Add a store; the database is made where there is none."""
+    hours = parse_hours(options.hours) if options.hours else {}
+    site = Site(
+        options.site, options.name or options.site, options.time_zone, options.mode, options.allow_replay, hours
+    )
+    _fleet(options).add_site(site)
+    print(
+        f"site {site.site} added; enrol its access points with the token of: ivizone-cloud agent token --site {site.site}"
+    )
+    return OK
+
+
+def site_ls(options: argparse.Namespace) -> int:
+    """List the stores."""
+    for site in _existing_fleet(options).sites():
+        print(f"{site.site:24} {site.time_zone:20} {site.legal_mode:8} {site.name}")
+    return OK
+
+
+def agent_token(options: argparse.Namespace) -> int:
+    """Print a token."""
+    print(_existing_fleet(options).make_token(options.site))
+    return OK
+
+
+def agent_ls(options: argparse.Namespace) -> int:
+    """List access points."""
+    fleet = _existing_fleet(options)
+    if fleet.site(options.site) is None:
+        raise SiteError(f"site {options.site!r} does not exist; `ivizone-cloud site ls` lists them")
+    for row in fleet.agents_of(options.site):
+        found = row._mapping
+        heard = f"last heard {_minutes_ago(found['last_received_ms'])}" if found["last_received_ms"] else "never heard"
+        print(f"{found['agent']:16} {found['state']:8} {found['software']:28} {heard}")
+    return OK
+
+
+def _minutes_ago(time_ms: int) -> str:
+    from cloud.embedded import wall_clock_ms
+
+    minutes = (wall_clock_ms() - time_ms) // 60_000
+    return f"{minutes} min ago" if minutes < 180 else f"{minutes // 60} h ago"
+
+
+def agent_revoke(options: argparse.Namespace) -> int:
+    """Take nothing more from an access point."""
+    if not _existing_fleet(options).revoke(options.agent):
+        return _fail(
+            f"agent {options.agent!r} is unknown; `ivizone-cloud agent ls --site SITE` lists them", CONFIGURATION
+        )
+    print(f"{options.agent} revoked; ingest turns it away within seconds")
+    return OK
+
+
+if __name__ == "__main__":
+    sys.exit(main())

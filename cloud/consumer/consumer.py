@@ -1,0 +1,145 @@
+"""Records of the stream -> objects of the lake, and only then the checkpoint (shell).
+
+A crash between object and checkpoint reads the same records again: the object bears the first record's sequence, so it is
+overwritten; where the second run cuts elsewhere, the shared SQL counts each (agent, boot, batch, row) once.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import structlog
+from sqlalchemy import Connection, Engine, update
+
+from agent.wire.errors import WireError
+from agent.wire.model import Batch
+from cloud.consumer.transform import read_batch, rows_of
+from cloud.databases.base import upsert
+from cloud.databases.tables import agents, dirty_days
+from cloud.domain.site import Site
+from cloud.fleet.registry import Fleet
+from cloud.stores.base import ObjectStore
+from cloud.stores.lake import merge_parquet, object_name, partition, quarantine_name, to_parquet
+from cloud.streams.base import Stream, StreamRecord
+
+log = structlog.get_logger()
+MAX_RECORDS = 500
+COMPACT_FROM = 48
+"""Objects of one partition that are merged into one: an engine opens each for every figure."""
+COMPACTED = "compact"
+
+
+@dataclass(slots=True)
+class Buffer:
+    """Rows on their way into objects. ``rows``: (table, site, local date) -> rows."""
+
+    rows: dict[tuple[str, str, str], list[dict[str, Any]]] = field(default_factory=lambda: defaultdict(list))
+    seen: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Agent -> what its newest batch said of it."""
+    sightings: int = 0
+    quarantined: int = 0
+
+
+class Consumer:
+    """``drain`` deals with what waits; the caller decides when. ``now_ms`` is the clock."""
+
+    def __init__(
+        self, stream: Stream, store: ObjectStore, database: Engine, fleet: Fleet, now_ms: Callable[[], int]
+    ) -> None:
+        self._stream = stream
+        self._store = store
+        self._database = database
+        self._fleet = fleet
+        self._now_ms = now_ms
+
+    def drain(self) -> int:
+        """Deal with everything that waits; gives the number of records. Raises StreamError, StoreError, SQLAlchemyError: then
+        the checkpoint stands where it stood, and the next call begins there."""
+        total = 0
+        while records := self._stream.read(MAX_RECORDS):
+            self._emit(records)
+            total += len(records)
+        return total
+
+    def _emit(self, records: list[StreamRecord]) -> None:
+        buffer = Buffer()
+        known_sites: dict[str, Site | None] = {}
+        for record in records:
+            if record.site not in known_sites:
+                known_sites[record.site] = self._fleet.site(record.site)
+            self._take(record, known_sites[record.site], buffer)
+        first = records[0]
+        for (table, site, date), rows in buffer.rows.items():
+            self._store.put(object_name(table, site, date, first.shard, first.sequence), to_parquet(table, rows))
+        with self._database.begin() as connection:
+            _mark_dirty(connection, {(site, date) for _, site, date in buffer.rows}, self._now_ms())
+            _note_agents(connection, buffer.seen)
+        self._stream.checkpoint(records[-1])
+        log.info(
+            "consumer_emitted",
+            records=len(records),
+            sightings=buffer.sightings,
+            objects=len(buffer.rows),
+            quarantined=buffer.quarantined,
+        )
+        for table, site, date in buffer.rows:
+            self._compact(table, site, date)
+
+    def _take(self, record: StreamRecord, site: Site | None, buffer: Buffer) -> None:
+        try:
+            batch = read_batch(record.message)
+        except WireError as error:
+            self._quarantine(record, str(error))
+            buffer.quarantined += 1
+            return
+        if site is None:
+            self._quarantine(record, f"site {record.site} is not known any more")
+            buffer.quarantined += 1
+            return
+        for (table, date), rows in rows_of(batch, site, record.received_ms, record.message).items():
+            buffer.rows[table, site.site, date] += rows
+        buffer.sightings += len(batch.sightings)
+        buffer.seen[batch.header.agent] = _about(batch, record.received_ms)
+
+    def _quarantine(self, record: StreamRecord, reason: str) -> None:
+        name = quarantine_name(record.shard, record.sequence)
+        self._store.put(name, record.message)
+        self._store.put(name.removesuffix(".cose") + ".reason.txt", f"{record.site}: {reason}\n".encode())
+        log.warning("record_quarantined", shard=record.shard, sequence=record.sequence, reason=reason)
+
+    def _compact(self, table: str, site: str, date: str) -> None:
+        """Merge a partition's small objects into one. Killed between put and remove, rows lie there twice and count once."""
+        names = self._store.names(partition(table, site, date))
+        small = [name for name in names if f"/{COMPACTED}-" not in name]
+        if len(small) < COMPACT_FROM:
+            return
+        last = small[-1].rpartition("-")[2].removesuffix(".parquet")
+        merged = f"{partition(table, site, date)}{COMPACTED}-{last}.parquet"
+        old = [name for name in names if name != merged]
+        self._store.put(merged, merge_parquet(table, [self._store.get(name) for name in names]))
+        for name in old:
+            self._store.remove(name)
+        log.info("partition_compacted", table=table, objects=len(old))
+
+
+def _about(batch: Batch, received_ms: int) -> dict[str, Any]:
+    header = batch.header
+    return {
+        "software": header.software,
+        "last_batch_ms": header.window_end_ms,
+        "last_received_ms": received_ms,
+        "config_hash": header.config_hash.hex(),
+    }
+
+
+def _mark_dirty(connection: Connection, days: set[tuple[str, str]], now_ms: int) -> None:
+    for site, date in sorted(days):
+        upsert(connection, dirty_days, {"site": site, "date": date}, {"since_ms": now_ms})
+
+
+def _note_agents(connection: Connection, seen: dict[str, dict[str, Any]]) -> None:
+    for agent, values in sorted(seen.items()):
+        connection.execute(update(agents).where(agents.c.agent == agent).values(**values))

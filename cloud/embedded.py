@@ -1,0 +1,155 @@
+"""The embedded composition root: SQLite log, local folder, DuckDB, SQLite, one process (docs/adr/0004-ports.md)."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import structlog
+from sqlalchemy import Engine as Database
+from sqlalchemy import delete, select
+from sqlalchemy.exc import SQLAlchemyError
+from starlette.applications import Starlette
+
+from cloud.consumer.consumer import Consumer
+from cloud.databases.base import migrate
+from cloud.databases.sqlite import sqlite_database
+from cloud.databases.tables import dirty_days
+from cloud.fleet.registry import Fleet
+from cloud.ingest.app import Ingest
+from cloud.stores.base import StoreError
+from cloud.stores.local_dir import LocalDirStore
+from cloud.streams.base import StreamError
+from cloud.streams.sqlite_log import SqliteStream
+from cloud.warehouse.analyse import DayReport, analyse_day
+from cloud.warehouse.base import EngineError
+from cloud.warehouse.duckdb_engine import DuckDbEngine
+
+log = structlog.get_logger()
+GATHER_S = 0.3
+"""After the first new record, how long others are waited for."""
+RETRY_S = 5.0
+TROUBLES = (StreamError, StoreError, EngineError, SQLAlchemyError)
+
+
+def wall_clock_ms() -> int:
+    """Epoch milliseconds."""
+    return time.time_ns() // 1_000_000
+
+
+class Embedded:
+    """All parts over one data folder. ``work`` and ``start`` drive consumer and analytics; ``app`` is what is served."""
+
+    def __init__(self, folder: Path, now_ms: Callable[[], int] = wall_clock_ms) -> None:
+        self.folder = folder
+        self.now_ms = now_ms
+        self.database = open_database(folder)
+        self.fleet = Fleet(self.database, now_ms)
+        self.store = LocalDirStore(folder / "lake")
+        self.stream = SqliteStream(folder / "stream.sqlite")
+        self.engine = DuckDbEngine()
+        self.consumer = Consumer(self.stream, self.store, self.database, self.fleet, now_ms)
+        self.figures_version = 0
+        """Grows with every analysis: the pages' live refresh looks at it."""
+        self._wake = threading.Event()
+        self._stopping = threading.Event()
+        self._worker: threading.Thread | None = None
+        self.stream.on_append = self._wake.set
+
+    # --- work -------------------------------------------------------------------------------------------------------
+
+    def work(self) -> int:
+        """Bring everything that waits into the lake and the figures; gives the number of records."""
+        records = self.consumer.drain()
+        self.analyse_dirty()
+        return records
+
+    def analyse_dirty(self) -> list[DayReport]:
+        """Compute the days again that have new data."""
+        with self.database.connect() as connection:
+            waiting = list(connection.execute(select(dirty_days).order_by(dirty_days.c.since_ms)))
+        reports = []
+        for row in waiting:
+            reports.append(self.analyse(row.site, row.date))
+            columns = dirty_days.c
+            with self.database.begin() as connection:  # unless more came meanwhile
+                same = (columns.site == row.site, columns.date == row.date, columns.since_ms == row.since_ms)
+                connection.execute(delete(dirty_days).where(*same))
+        return reports
+
+    def analyse(self, site: str, date: str) -> DayReport:
+        """Compute one day."""
+        found = self.fleet.site(site)
+        if found is None:
+            raise AssertionError("cannot happen: days become dirty for sites that exist")
+        begun = time.monotonic()
+        report = analyse_day(self.engine, self.store, self.database, found, date, self.now_ms())
+        self.figures_version += 1
+        log.info(
+            "day_analysed", site=site, date=date, figures=report.figures, seconds=round(time.monotonic() - begun, 3)
+        )
+        return report
+
+    # --- the worker ---------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Work whenever something arrives, in a thread."""
+        self._wake.set()  # what an earlier run left behind
+        self._worker = threading.Thread(target=self._run, name="ivizone-worker", daemon=True)
+        self._worker.start()
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            self._wake.wait()
+            self._stopping.wait(GATHER_S)
+            self._wake.clear()
+            try:
+                self.work()
+            except TROUBLES as error:
+                log.error("worker_failed", error=str(error), retry_in_s=RETRY_S)
+                self._stopping.wait(RETRY_S)
+                self._wake.set()
+
+    def is_idle(self) -> bool:
+        """True where everything that was taken in is in the figures."""
+        with self.database.connect() as connection:
+            is_clean = connection.execute(select(dirty_days.c.site).limit(1)).first() is None
+        return is_clean and self.stream.waiting() == 0
+
+    def close(self) -> None:
+        """Finish what is under way and let go of the files. A second call does nothing."""
+        self._stopping.set()
+        self._wake.set()
+        if self._worker:
+            self._worker.join()
+            self._worker = None
+        self.stream.close()
+        self.database.dispose()
+
+    # --- the server ---------------------------------------------------------------------------------------------------
+
+    def app(self, *, works: bool = True) -> Starlette:
+        """Ingest and the merchant's page. ``works`` starts the worker with the server."""
+        from cloud.dashboard.app import Dashboard
+
+        @asynccontextmanager
+        async def lifespan(_app: Starlette) -> Any:
+            if works:
+                self.start()
+            yield
+            self.close()
+
+        ingest = Ingest(self.stream, self.fleet, self.now_ms)
+        dashboard = Dashboard(self.database, self.fleet, self.now_ms, lambda: self.figures_version)
+        return Starlette(routes=[*ingest.routes(), *dashboard.routes()], lifespan=lifespan)
+
+
+def open_database(folder: Path) -> Database:
+    """The embedded database, brought to the newest schema."""
+    database = sqlite_database(folder / "ivizone.sqlite")
+    migrate(database)
+    return database

@@ -1,0 +1,69 @@
+"""uvicorn as we run it: one process, uvloop, no access log (an address of an access point is nobody's business)."""
+
+from __future__ import annotations
+
+import socket as sockets
+import threading
+import time
+from typing import Any
+
+import uvicorn
+from starlette.applications import Starlette
+
+START_S = 20.0
+
+
+def listen(host: str, port: int) -> sockets.socket | None:
+    """A listening socket; None where the port is taken. Port 0 takes a free one."""
+    socket = sockets.socket(sockets.AF_INET6 if ":" in host else sockets.AF_INET, sockets.SOCK_STREAM)
+    socket.setsockopt(sockets.SOL_SOCKET, sockets.SO_REUSEADDR, 1)
+    try:
+        socket.bind((host, port))
+    except OSError:
+        socket.close()
+        return None
+    return socket
+
+
+def server_of(app: Starlette) -> uvicorn.Server:
+    """A server for an application."""
+    config = uvicorn.Config(
+        app,
+        loop="uvloop",
+        http="httptools",
+        access_log=False,
+        log_level="warning",
+        server_header=False,
+        timeout_keep_alive=30,
+    )
+    return uvicorn.Server(config)
+
+
+def run_server(app: Starlette, socket: sockets.socket) -> None:
+    """Serve on ``socket`` until SIGINT or SIGTERM."""
+    server_of(app).run(sockets=[socket])
+
+
+class ServerThread:
+    """A server in a thread, for a process that has other things to do. Use as a context manager."""
+
+    def __init__(self, app: Starlette, socket: sockets.socket) -> None:
+        self._server = server_of(app)
+        self._thread = threading.Thread(
+            target=self._server.run, kwargs={"sockets": [socket]}, name="ivizone-server", daemon=True
+        )
+        host, port = socket.getsockname()[:2]
+        self.url = f"http://{host}:{port}"
+
+    def __enter__(self) -> ServerThread:
+        self._thread.start()
+        until = time.monotonic() + START_S
+        while not self._server.started:
+            if not self._thread.is_alive() or time.monotonic() > until:
+                raise OSError("the server did not start")
+            time.sleep(0.02)
+        return self
+
+    def __exit__(self, *_exception: Any) -> None:
+        self._server.should_exit = True
+        self._thread.join()

@@ -1,0 +1,229 @@
+"""One site and local day: lake -> shared SQL -> figures with interval and coverage -> database. Doing it again changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Engine as Database
+
+from cloud.databases.base import replace_rows
+from cloud.databases.tables import day_figures, dwell_buckets, ledger_days, quarter_figures
+from cloud.domain.intervals import DeviceError, Interval, count_interval, device_error, share_interval
+from cloud.domain.preset import presets
+from cloud.domain.site import QUARTER_S, Site
+from cloud.stores.base import ObjectStore
+from cloud.stores.lake import QUERIED, partition
+from cloud.warehouse.base import Engine, EngineError, Row
+
+HOUR_MS = 3_600_000
+DWELL_BUCKETS_S = (0, 300, 600, 900, 1200, 1800, 2700, 3600, 7200)
+"""Begin of each bucket; the last has no end."""
+
+
+@dataclass(frozen=True, slots=True)
+class DayReport:
+    """What an analysis did."""
+
+    site: str
+    date: str
+    sightings: int
+    """Objects of sightings read."""
+    figures: int
+
+
+def analyse_day(
+    engine: Engine, store: ObjectStore, database: Database, site: Site, date: str, now_ms: int
+) -> DayReport:
+    """Compute every figure of a site and local day under every preset, and put them in the place of what was there.
+
+    Raises EngineError, StoreError, SQLAlchemyError; then the figures that were there stay.
+    """
+    times = _Times(site, date, now_ms)
+    objects = _objects(store, site.site, date)
+    try:
+        results = engine.run(objects, times.parameters())
+    except EngineError:
+        objects = _objects(store, site.site, date)  # a compaction may have moved rows meanwhile; twice is no accident
+        results = engine.run(objects, times.parameters())
+    coverage = _Coverage(results["coverage"], times)
+    day = list(_day_figures(results, coverage.of_day(), site.legal_mode))
+    quarters = list(_quarter_figures(results, coverage, site.legal_mode, times))
+    buckets = [dict(row) for row in results["dwell_buckets"]] if site.legal_mode != "count" else []
+    key = {"site": site.site, "date": date}
+    with database.begin() as connection:
+        replace_rows(connection, day_figures, [{**key, "computed_ms": now_ms, **row} for row in day], **key)
+        replace_rows(connection, quarter_figures, [{**key, **row} for row in quarters], **key)
+        replace_rows(connection, dwell_buckets, [{**key, **row} for row in buckets], **key)
+        replace_rows(connection, ledger_days, [{**key, **row} for row in results["ledger_day"]], **key)
+    return DayReport(site.site, date, len(objects["sightings"]), len(day) + len(quarters))
+
+
+def _objects(store: ObjectStore, site: str, date: str) -> dict[str, list[str]]:
+    return {table: [store.location(name) for name in store.names(partition(table, site, date))] for table in QUERIED}
+
+
+class _Times:
+    """The local day as the SQL needs it: zones and opening hours are resolved here, SQL sees epoch milliseconds only."""
+
+    def __init__(self, site: Site, date: str, now_ms: int) -> None:
+        self.start_ms, end_ms = site.day_bounds_ms(date)
+        self.end_ms = max(self.start_ms, min(end_ms, now_ms))
+        opens = site.open_spans_ms(date)
+        self.open_ms = opens or [(self.start_ms, end_ms)]
+        self.closed_hours = (
+            [
+                part
+                for start in range(self.start_ms, end_ms, HOUR_MS)
+                for part in _without(start, start + HOUR_MS, opens)
+            ]
+            if opens
+            else []
+        )
+        """Without opening hours nobody is there outside them."""
+        self.quarters = [
+            (start, min(start + QUARTER_S * 1000, self.end_ms))
+            for start in site.quarters_ms(date)
+            if start < self.end_ms
+        ]
+
+    def parameters(self) -> dict[str, Sequence[Row]]:
+        """The tables of parameters."""
+        ends = [*DWELL_BUCKETS_S[1:], None]
+        return {
+            "presets": [preset.row() for preset in presets().values()],
+            "closed_hours": _spans(self.closed_hours),
+            "quarters": _spans(self.quarters),
+            "spans": _spans(self.quarters),
+            "buckets": [{"from_s": start, "to_s": end} for start, end in zip(DWELL_BUCKETS_S, ends, strict=True)],
+        }
+
+    def open_share(self, start_ms: int, end_ms: int) -> float:
+        """Milliseconds of a span in which the store was open."""
+        return sum(max(0, min(end, end_ms) - max(begin, start_ms)) for begin, end in self.open_ms)
+
+
+def _spans(spans: Sequence[tuple[int, int]]) -> list[dict[str, int]]:
+    return [{"start_ms": start, "end_ms": end} for start, end in spans]
+
+
+def _without(start_ms: int, end_ms: int, opens: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """What of a clock hour lies outside the opening hours; one piece at most counts, so an hour is one hour."""
+    for begin, end in opens:
+        if begin <= start_ms and end >= end_ms:
+            return []
+        if start_ms < end < end_ms and begin <= start_ms:
+            start_ms = end
+        elif start_ms < begin < end_ms and end >= end_ms:
+            end_ms = begin
+    return [(start_ms, end_ms)]
+
+
+class _Coverage:
+    """Share of the time that was listened to, mean over the access points of the site that day."""
+
+    def __init__(self, rows: Sequence[Row], times: _Times) -> None:
+        self._times = times
+        self._agents = max((int(row["agents"]) for row in rows), default=0)
+        self._listened = {int(row["start_ms"]): float(row["listened_ms"]) for row in rows}
+
+    def of_quarter(self, start_ms: int, end_ms: int) -> float | None:
+        """0..1, None where no access point was ever there that day."""
+        if not self._agents or end_ms <= start_ms:
+            return None
+        return min(1.0, self._listened.get(start_ms, 0.0) / (end_ms - start_ms) / self._agents)
+
+    def of_day(self) -> float | None:
+        """0..1 over the opening hours so far, or the whole day so far where there are none."""
+        open_ms = listened_ms = 0.0
+        for start, end in self._times.quarters:
+            share_ms = self._times.open_share(start, end)
+            open_ms += share_ms
+            listened_ms += share_ms * (self.of_quarter(start, end) or 0.0)
+        return min(1.0, listened_ms / open_ms) if open_ms and self._agents else None
+
+
+def _figure(metric: str, interval: Interval | None, devices: int, coverage: float | None) -> dict[str, Any]:
+    return {
+        "metric": metric,
+        "value": interval.value if interval else None,
+        "low": interval.low if interval else None,
+        "high": interval.high if interval else None,
+        "devices": devices,
+        "coverage": coverage,
+    }
+
+
+def _day_figures(
+    results: Mapping[str, list[dict[str, Any]]], coverage: float | None, mode: str
+) -> Iterator[dict[str, Any]]:
+    if mode == "count":
+        return  # no record of one device exists, so nothing of a day can be told of devices
+    estimates = results["error"][0]
+    error = device_error(estimates["devices"], estimates["low"], estimates["high"])
+    dwell = {row["preset"]: row for row in results["dwell"]}
+    for row in results["day"]:
+        preset, variance = row["preset"], row["variance"]
+        for figure in _figures_of(row, dwell.get(preset), variance, error, coverage):
+            yield {"preset": preset, **figure}
+
+
+def _figures_of(
+    row: Row, dwell: Row | None, variance: float, error: DeviceError, coverage: float | None
+) -> Iterator[dict[str, Any]]:
+    visits, visitors, expected = row["visits"], row["visitors"], row["expected_visitors"]
+
+    def count(metric: str, variance: float, expected: float | None = None) -> dict[str, Any]:
+        value = row[metric]
+        return _figure(metric, count_interval(value, variance, error, coverage, expected=expected), value, coverage)
+
+    yield count("visitors", variance, expected)
+    yield count("passers_by", variance, visits - expected)
+    yield count("engaged", variance * row["engaged"] / max(1, visitors))
+    yield count("bounced", variance)
+    yield count("residents", 0.0)
+    yield count("devices", 0.0)
+    rate = share_interval(visitors, visits, variance, error, expected=expected)
+    yield _figure("capture_rate", rate, visits, coverage)
+    if dwell:
+        seconds = Interval(*(dwell[name] / 1000 for name in ("median_ms", "low_ms", "high_ms")))
+        yield _figure("dwell_median_s", seconds, int(dwell["visits"]), coverage)
+    else:
+        yield _figure("dwell_median_s", None, 0, coverage)
+
+
+def _quarter_figures(
+    results: Mapping[str, list[dict[str, Any]]], coverage: _Coverage, mode: str, times: _Times
+) -> Iterator[dict[str, Any]]:
+    ends = dict(times.quarters)
+    if mode == "count":
+        for row in results["zone_quarters"]:
+            start, value = row["start_ms"], row["devices"]
+            interval = Interval(value, min(value, row["low"]), max(value, row["high"]))
+            share = coverage.of_quarter(start, ends[start])
+            for preset in presets():
+                yield {
+                    "preset": preset,
+                    "start_ms": start,
+                    **_figure(f"heard_{row['zone']}", interval, round(value), share),
+                }
+        return
+    estimates = results["error"][0]
+    error = device_error(estimates["devices"], estimates["low"], estimates["high"])
+    found = {(row["preset"], row["start_ms"]): row for row in results["quarters"]}
+    for preset in presets():
+        for start, end in times.quarters:
+            share = coverage.of_quarter(start, end)
+            if share is None or share == 0.0:
+                continue  # not heard is not zero: the chart shows a gap
+            heard = found.get((preset, start))
+            for metric, variance in (
+                ("occupancy", "occupancy_variance"),
+                ("visitors", "arrivals_variance"),
+                ("passers_by", "arrivals_variance"),
+            ):
+                value = float(heard[metric]) if heard else 0.0
+                interval = count_interval(value, float(heard[variance]) if heard else 0.0, error, share)
+                devices = int(heard["devices"]) if heard else 0
+                yield {"preset": preset, "start_ms": start, **_figure(metric, interval, devices, share)}

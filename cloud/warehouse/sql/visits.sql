@@ -1,0 +1,51 @@
+-- visits: sightings of one pseudonym with no gap over visit_gap_ms, classed by every preset at once.
+-- Reads: heard; presets(preset, heard_min_dbm, rssi_min_dbm, p_inside_min, visit_gap_ms, visitor_min_ms, engaged_min_ms,
+-- resident_min_ms, resident_closed_hours); closed_hours(start_ms, end_ms). Rule: docs/glossary.md, "visit".
+WITH placed AS (
+  SELECT p.preset, p.visit_gap_ms, h.*,
+    CASE WHEN p.rssi_min_dbm IS NULL THEN COALESCE(h.p_inside, 0.0) >= p.p_inside_min
+         ELSE COALESCE(h.rssi_median_dbm, -128) >= p.rssi_min_dbm END AS is_inside,
+    MAX(h.last_ms) OVER (
+      PARTITION BY p.preset, h.pseudonym ORDER BY h.first_ms, h.last_ms, h.agent, h.boot, h.batch, h.row_no
+      ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS heard_until_ms
+  FROM heard h CROSS JOIN presets p
+  WHERE p.heard_min_dbm IS NULL OR h.rssi_median_dbm >= p.heard_min_dbm
+),
+numbered AS (
+  SELECT placed.*,
+    SUM(CASE WHEN heard_until_ms IS NULL OR first_ms - heard_until_ms > visit_gap_ms THEN 1 ELSE 0 END) OVER (
+      PARTITION BY preset, pseudonym ORDER BY first_ms, last_ms, agent, boot, batch, row_no
+      ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS visit_no
+  FROM placed
+),
+spans AS (
+  SELECT preset, pseudonym, visit_no, MIN(first_ms) AS first_ms, MAX(last_ms) AS last_ms,
+    MIN(CASE WHEN is_inside THEN first_ms END) AS inside_first_ms, MAX(CASE WHEN is_inside THEN last_ms END) AS inside_last_ms,
+    CAST(SUM(bursts) AS BIGINT) AS bursts, COALESCE(AVG(p_inside), 0.0) AS p_inside
+  FROM numbered
+  GROUP BY preset, pseudonym, visit_no
+),
+closed AS (
+  SELECT h.pseudonym, COUNT(DISTINCT c.start_ms) AS closed_hours
+  FROM heard h JOIN closed_hours c ON h.first_ms < c.end_ms AND h.last_ms >= c.start_ms
+  GROUP BY h.pseudonym
+),
+present AS (
+  SELECT preset, pseudonym, SUM(last_ms - first_ms) AS present_ms
+  FROM spans
+  GROUP BY preset, pseudonym
+)
+SELECT s.preset, s.pseudonym, s.visit_no, s.first_ms, s.last_ms, s.inside_first_ms, s.inside_last_ms, s.bursts, s.p_inside,
+  s.last_ms - s.first_ms AS dwell_ms,
+  -- How likely this was a visitor's stay: it must have been inside, and long enough; what is heard is shorter than what was.
+  CASE WHEN p.visitor_min_ms = 0 THEN s.p_inside
+       ELSE s.p_inside * LEAST(1.0, (s.last_ms - s.first_ms) / CAST(p.visitor_min_ms AS DOUBLE)) END AS p_visitor,
+  CASE WHEN r.present_ms > p.resident_min_ms OR COALESCE(c.closed_hours, 0) >= p.resident_closed_hours THEN 'resident'
+       WHEN s.inside_first_ms IS NULL THEN 'passer_by'
+       WHEN s.inside_last_ms - s.inside_first_ms >= p.engaged_min_ms THEN 'engaged'
+       WHEN s.inside_last_ms - s.inside_first_ms >= p.visitor_min_ms THEN 'visitor'
+       ELSE 'passer_by' END AS class
+FROM spans s
+JOIN presets p ON p.preset = s.preset
+JOIN present r ON r.preset = s.preset AND r.pseudonym = s.pseudonym
+LEFT JOIN closed c ON c.pseudonym = s.pseudonym
