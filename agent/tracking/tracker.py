@@ -80,6 +80,8 @@ SAME_SCAN_SHARE = 0.15
 """Share of scans that show a further address, where a family's own is not learned yet."""
 PRIOR_ARRIVALS, PRIOR_SPAN_S = 1.0, 3600.0
 """Arrivals of a family before any was heard: one an hour."""
+OVERLAP_COST = 8.0
+"""A phone that changes its address within a scan is done with the old one first; two at once are two phones."""
 COUNTER_SPAN = 512
 """A kept sequence counter moves on by no more between two scans heard on one channel of three."""
 COUNTER_BONUS, COUNTER_PENALTY = 2.0, 2.5
@@ -192,7 +194,8 @@ class Tracker:
         bursts.sort(key=lambda burst: (burst.first_us, burst.address))
         for burst in bursts:
             burst.track = track = self._track_of(burst)
-            self._window[track.number] = track
+            if len(self._window) < self.settings.max_tracks:
+                self._window[track.number] = track
             self._remember(burst.address, track)
         return bursts
 
@@ -234,6 +237,8 @@ class Tracker:
         gap_s = max(0.0, (burst.first_us - track.last_us) / SECOND_US)
         if gap_s <= SAME_SCAN_S:
             cost = log(SAME_SCAN_S / SAME_SCAN_SHARE)
+            if burst.first_us < track.last_us:
+                cost += OVERLAP_COST
         else:
             periods = gap_s / family.period_s
             cost = log(family.period_s)

@@ -124,12 +124,12 @@ def quarter_series(rows: Sequence[Row], starts_ms: Sequence[int]) -> dict[str, l
 
 
 def peak(rows: Sequence[Row], zone: ZoneInfo) -> tuple[Row | None, str]:
-    """The fullest quarter-hour that may be shown, and when it was."""
-    shown = [row for row in rows if not is_small(row)]
-    if not shown:
+    """The fullest quarter-hour and when it was; where none may be shown, one of them without its time."""
+    if not rows:
         return None, ""
-    best = max(shown, key=lambda row: (row["value"], -row["start_ms"]))
-    return best, f"busiest at {clock(best['start_ms'], zone)}"
+    shown = [row for row in rows if not is_small(row)]
+    best = max(shown or rows, key=lambda row: (row["value"], -row["start_ms"]))
+    return best, f"busiest at {clock(best['start_ms'], zone)}" if shown else ""
 
 
 def clock(time_ms: int, zone: ZoneInfo) -> str:

@@ -185,7 +185,8 @@ def _figures_of(
     yield count("residents", 0.0)
     yield count("devices", 0.0)
     rate = share_interval(visitors, visits, variance, error, expected=expected)
-    yield _figure("capture_rate", rate, visits, coverage)
+    # The smaller of the two: from a share and one of them the other could be told.
+    yield _figure("capture_rate", rate, min(visitors, visits - visitors), coverage)
     if dwell:
         seconds = Interval(*(dwell[name] / 1000 for name in ("median_ms", "low_ms", "high_ms")))
         yield _figure("dwell_median_s", seconds, int(dwell["visits"]), coverage)
