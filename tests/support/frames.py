@@ -23,7 +23,9 @@ def local(number: int) -> bytes:
     return b"\x02" + number.to_bytes(5, "big")
 
 
-def probe(address: bytes = LOCAL, elements: bytes = ELEMENTS, sequence: int = 7, first: int = 0x40, second: int = 0) -> bytes:
+def probe(
+    address: bytes = LOCAL, elements: bytes = ELEMENTS, sequence: int = 7, first: int = 0x40, second: int = 0
+) -> bytes:
     """A probe request without FCS."""
     return bytes((first, second, 0, 0)) + BROADCAST + address + BROADCAST + struct.pack("<H", sequence << 4) + elements
 
@@ -48,13 +50,20 @@ def radiotap(*, rssi: int | None = -60, mhz: int | None = 2437, flags: int | Non
     return struct.pack("<BBHI", 0, 0, 8 + len(fields), present) + fields
 
 
-def heard(address: bytes = LOCAL, *, rssi: int | None = -60, sequence: int = 7, elements: bytes = ELEMENTS, mhz: int = 2437) -> bytes:
+def heard(
+    address: bytes = LOCAL, *, rssi: int | None = -60, sequence: int = 7, elements: bytes = ELEMENTS, mhz: int = 2437
+) -> bytes:
     """A probe request as a radio hands it over: radiotap, frame, FCS."""
     return radiotap(rssi=rssi, mhz=mhz) + with_fcs(probe(address, elements, sequence))
 
 
 def pcap(
-    frames: list[tuple[int, bytes]], *, order: str = "<", nanoseconds: bool = False, link_type: int = 127, snap: int = 262_144
+    frames: list[tuple[int, bytes]],
+    *,
+    order: str = "<",
+    nanoseconds: bool = False,
+    link_type: int = 127,
+    snap: int = 262_144,
 ) -> bytes:
     """A pcap file; times are in µs."""
     magic = 0xA1B23C4D if nanoseconds else 0xA1B2C3D4
@@ -62,7 +71,9 @@ def pcap(
     for time_us, data in frames:
         seconds, fraction = divmod(time_us, 1_000_000)
         kept = data[:snap]
-        out += struct.pack(order + "IIII", seconds, fraction * (1000 if nanoseconds else 1), len(kept), len(data)) + kept
+        out += (
+            struct.pack(order + "IIII", seconds, fraction * (1000 if nanoseconds else 1), len(kept), len(data)) + kept
+        )
     return out
 
 
@@ -72,7 +83,9 @@ def block(order: str, kind: int, body: bytes) -> bytes:
     return struct.pack(order + "II", kind, 12 + len(body)) + body + struct.pack(order + "I", 12 + len(body))
 
 
-def pcapng(frames: list[tuple[int, bytes]], *, order: str = "<", resolution: int = 6, link_type: int = 127, offset_s: int = 0) -> bytes:
+def pcapng(
+    frames: list[tuple[int, bytes]], *, order: str = "<", resolution: int = 6, link_type: int = 127, offset_s: int = 0
+) -> bytes:
     """A pcapng file of one section and one interface, with an unknown block between; times are in µs."""
     options = struct.pack(order + "HHB3x", 9, 1, resolution)
     if offset_s:
@@ -82,7 +95,9 @@ def pcapng(frames: list[tuple[int, bytes]], *, order: str = "<", resolution: int
     out += block(order, 0x0BAD, b"what nobody knows")
     for time_us, data in frames:
         ticks = (time_us - offset_s * 1_000_000) * 10**resolution // 1_000_000
-        out += block(order, 6, struct.pack(order + "IIIII", 0, ticks >> 32, ticks & 0xFFFFFFFF, len(data), len(data)) + data)
+        out += block(
+            order, 6, struct.pack(order + "IIIII", 0, ticks >> 32, ticks & 0xFFFFFFFF, len(data), len(data)) + data
+        )
     return out
 
 
@@ -93,7 +108,12 @@ def scans(
     sent, number = [], 0
     for scan in range(count):
         for frame in range(frames):
-            sent.append((start_us + round(scan * every_s * 1e6) + frame * 20_000, heard(address, rssi=rssi, sequence=number % 4096)))
+            sent.append(
+                (
+                    start_us + round(scan * every_s * 1e6) + frame * 20_000,
+                    heard(address, rssi=rssi, sequence=number % 4096),
+                )
+            )
             number += 1
     return sent
 

@@ -10,9 +10,15 @@ from hypothesis import strategies as st
 from agent.wire.cbor import Tagged, decode, encode
 from agent.wire.errors import CborError
 
-scalars = st.one_of(st.none(), st.booleans(), st.integers(-(1 << 64), (1 << 64) - 1), st.binary(max_size=40), st.text(max_size=40))
+scalars = st.one_of(
+    st.none(), st.booleans(), st.integers(-(1 << 64), (1 << 64) - 1), st.binary(max_size=40), st.text(max_size=40)
+)
 keys = st.one_of(st.integers(-1000, 1 << 40), st.text(max_size=12), st.binary(max_size=12))
-values = st.recursive(scalars, lambda inner: st.one_of(st.lists(inner, max_size=5), st.dictionaries(keys, inner, max_size=5)), max_leaves=20)
+values = st.recursive(
+    scalars,
+    lambda inner: st.one_of(st.lists(inner, max_size=5), st.dictionaries(keys, inner, max_size=5)),
+    max_leaves=20,
+)
 
 
 @settings(max_examples=300, deadline=None)
@@ -25,7 +31,9 @@ def test_encode_and_decode_are_inverse(value: object):
 @given(values)
 def test_cbor2_reads_what_we_write_and_writes_the_same(value: object):
     assert cbor2.loads(encode(value)) == value
-    assert cbor2.dumps(value, canonical=True, string_referencing=False) == encode(value) or isinstance(value, dict | list)
+    assert cbor2.dumps(value, canonical=True, string_referencing=False) == encode(value) or isinstance(
+        value, dict | list
+    )
 
 
 @pytest.mark.parametrize("length", [0, 23, 24, 255, 256, 65_535, 65_536])

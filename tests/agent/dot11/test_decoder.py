@@ -37,7 +37,9 @@ def prism(order: str = "<", rssi: int = -50, channel: int = 11) -> bytes:
     items[2] = (1, 0, 4, channel)
     items[5] = (1, 0, 4, rssi)
     items[8] = (1, 0, 4, 0)
-    return struct.pack(order + "II16s", 0x44, 144, b"wlan0") + b"".join(struct.pack(order + "IHHi", *item) for item in items)
+    return struct.pack(order + "II16s", 0x44, 144, b"wlan0") + b"".join(
+        struct.pack(order + "IHHi", *item) for item in items
+    )
 
 
 def avs(rssi: int = -50, channel: int = 11, signal_type: int = 2) -> bytes:
@@ -64,7 +66,9 @@ def ppi(rssi: int = -50, mhz: int = 2462, frame_flags: int = 0) -> bytes:
         pytest.param(127, radiotap(rssi=-50, mhz=5955, flags=None), -50, 1, id="radiotap, 6 GHz"),
     ],
 )
-def test_each_link_header_gives_its_level_and_channel(link_type: int, header: bytes, rssi: int | None, channel: int | None):
+def test_each_link_header_gives_its_level_and_channel(
+    link_type: int, header: bytes, rssi: int | None, channel: int | None
+):
     decoded = request(header + probe(), link_type)
 
     assert (decoded.address, decoded.rssi_dbm, decoded.channel, decoded.elements) == (LOCAL, rssi, channel, ELEMENTS)
@@ -84,13 +88,17 @@ def test_ppi_says_whether_the_fcs_is_there_and_good():
         pytest.param(radiotap()[:5], "truncated_link_header", id="cut in the header's head"),
         pytest.param(radiotap()[:10], "truncated_link_header", id="cut in the header's fields"),
         pytest.param(b"\x01" + radiotap()[1:] + with_fcs(probe()), "bad_link_header", id="radiotap of another version"),
-        pytest.param(struct.pack("<BBHI", 0, 0, 7, 0) + probe(), "bad_link_header", id="a header shorter than its own head"),
+        pytest.param(
+            struct.pack("<BBHI", 0, 0, 7, 0) + probe(), "bad_link_header", id="a header shorter than its own head"
+        ),
         pytest.param(radiotap() + probe()[:20], "truncated_frame_header", id="cut in the MAC header"),
         pytest.param(radiotap() + with_fcs(probe())[:-1], "bad_fcs", id="cut in the FCS"),
         pytest.param(radiotap() + with_fcs(probe())[:-5] + b"\0\0\0\0", "bad_fcs", id="wrong FCS"),
         pytest.param(radiotap(flags=0x50) + with_fcs(probe()), "bad_fcs", id="flagged as bad"),
         pytest.param(radiotap(flags=0) + probe()[:-2], "truncated_elements", id="cut in an element, no FCS"),
-        pytest.param(radiotap(flags=0) + probe(elements=ELEMENTS + b"\x01"), "truncated_elements", id="half an element"),
+        pytest.param(
+            radiotap(flags=0) + probe(elements=ELEMENTS + b"\x01"), "truncated_elements", id="half an element"
+        ),
         pytest.param(radiotap() + with_fcs(probe(first=0x80)), "not_probe_request", id="a beacon"),
         pytest.param(radiotap() + with_fcs(probe(first=0x50)), "not_probe_request", id="a probe response"),
         pytest.param(radiotap() + with_fcs(probe(BROADCAST)), "bad_address", id="sent by everybody"),
@@ -171,13 +179,16 @@ def test_an_element_that_runs_past_the_end_is_named():
 
 
 def test_a_link_type_without_802_11_is_refused_with_those_that_are_read():
-    with pytest.raises(UnknownLinkType, match="link type 1 .*127"):
+    with pytest.raises(UnknownLinkType, match=r"link type 1 .*127"):
         Decoder(1)
 
 
 @pytest.mark.parametrize("link_type", sorted(LINK_TYPES))
 @settings(max_examples=400, deadline=None)
-@given(data=st.one_of(st.binary(max_size=200), st.binary(max_size=40).map(lambda junk: heard() + junk)), is_cut=st.booleans())
+@given(
+    data=st.one_of(st.binary(max_size=200), st.binary(max_size=40).map(lambda junk: heard() + junk)),
+    is_cut=st.booleans(),
+)
 def test_any_bytes_decode_to_a_frame_or_a_reason(link_type: int, data: bytes, is_cut: bool):
     decoded = Decoder(link_type).decode(data, is_cut)
 

@@ -101,7 +101,9 @@ def test_a_gzip_stream_that_breaks_off_is_told(tmp_path: Path):
         pytest.param(pcap([], link_type=1), LinkTypeUnknown, "link type 1 .*127", id="Ethernet"),
     ],
 )
-def test_a_file_that_is_no_capture_is_refused_before_the_first_frame(tmp_path: Path, content: bytes, error: type, words: str):
+def test_a_file_that_is_no_capture_is_refused_before_the_first_frame(
+    tmp_path: Path, content: bytes, error: type, words: str
+):
     path = write(tmp_path / "x.pcap", content)
 
     with pytest.raises(error, match=words) as caught:
@@ -144,7 +146,9 @@ def test_an_unknown_source_lists_those_that_exist():
 @given(data=st.one_of(st.binary(max_size=300), st.binary(max_size=100).map(lambda junk: pcapng(FRAMES[:1]) + junk)))
 def test_any_bytes_are_read_or_refused(tmp_path_factory: pytest.TempPathFactory, data: bytes):
     path = write(tmp_path_factory.getbasetemp() / "any", data)
+    said = ""
     try:
         list(PcapSource([path]))
     except SourceError as error:
-        assert str(path) in str(error)
+        said = str(error)
+    assert not said or str(path) in said

@@ -17,7 +17,9 @@ S = 1_000_000
 OTHER_MODEL = b"\x00\x00" + RATES + HT
 
 
-def request(address: bytes, sequence: int | None = 1, rssi: int | None = -60, elements: bytes | None = ELEMENTS) -> ProbeRequest:
+def request(
+    address: bytes, sequence: int | None = 1, rssi: int | None = -60, elements: bytes | None = ELEMENTS
+) -> ProbeRequest:
     return ProbeRequest(address, sequence, rssi, 6, elements)
 
 
@@ -62,7 +64,12 @@ def test_a_new_address_that_goes_on_counting_is_the_same_phone():
 
 
 def test_two_bursts_at_one_time_are_two_devices():
-    heard = [(0, request(local(1), 100)), (100_000, request(local(2), 2000)), (200_000, request(local(1), 101)), (300_000, request(local(2), 2001))]
+    heard = [
+        (0, request(local(1), 100)),
+        (100_000, request(local(2), 2000)),
+        (200_000, request(local(1), 101)),
+        (300_000, request(local(2), 2001)),
+    ]
 
     assert len(set(tracks_of(Tracker(TrackingSettings()), heard))) == 2
 
@@ -98,7 +105,14 @@ def test_a_million_addresses_fit_into_the_same_memory():
 
 def test_the_estimate_holds_the_truth_for_devices_that_cannot_be_mistaken():
     tracker = Tracker(TrackingSettings())
-    tracks_of(tracker, [(n * 20 * S + d * S, request(bytes.fromhex("00005e0053") + bytes((d,)), n)) for n in range(5) for d in range(12)])
+    tracks_of(
+        tracker,
+        [
+            (n * 20 * S + d * S, request(bytes.fromhex("00005e0053") + bytes((d,)), n))
+            for n in range(5)
+            for d in range(12)
+        ],
+    )
 
     estimate = tracker.estimate()
 
