@@ -154,6 +154,19 @@ class Config:
     log: LogSection = field(default_factory=LogSection)
 
 
+class _UniqueKeys(yaml.SafeLoader):
+    """YAML whose keys are unique, as YAML 1.2 (3.2.1.1) wants them; PyYAML lets the last of two sections win in silence."""
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        pairs = node.value if isinstance(node, yaml.MappingNode) else []
+        seen: set[str] = set()
+        for key in (key for key, _ in pairs if isinstance(key, yaml.ScalarNode)):
+            if key.value in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"'{key.value}' stands twice", key.start_mark)
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
 def load_config(path: Path) -> Config:
     """Read a configuration file. Raises ConfigError with every mistake in it, a line each."""
     try:
@@ -167,8 +180,8 @@ def load_config(path: Path) -> Config:
 def parse_config(content: str, name: str) -> Config:
     """``load_config`` of a text; ``name`` is what messages call it."""
     try:
-        loaded = yaml.safe_load(content)
-    except yaml.YAMLError as error:
+        loaded = yaml.load(content, _UniqueKeys)  # noqa: S506 - a SafeLoader
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: what looks like a date or a number and is none
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}" if mark else ""
         problem = getattr(error, "problem", None) or "unreadable"
@@ -179,7 +192,10 @@ def parse_config(content: str, name: str) -> Config:
     values = {}
     for section in fields(Config):
         default = getattr(defaults, section.name)
-        given = _checked_keys(sections.get(section.name) or {}, fields(default), section.name, name, mistakes)
+        of_section = sections.get(section.name)
+        given = _checked_keys(
+            of_section if of_section is not None else {}, fields(default), section.name, name, mistakes
+        )
         checked = {}
         for option in fields(default):
             if option.name in given:
@@ -221,20 +237,13 @@ def problem_with(option: Field[Any], value: Any) -> str:
     if "choices" in meta:
         return "" if value in meta["choices"] else f"use {' or '.join(meta['choices'])}"
     if "low" in meta:
-        kinds = (int,) if isinstance(option.default, int) else (int, float)
-        fits = type(value) in kinds and meta["low"] <= value <= meta["high"]
-        whole = "a whole number from " if kinds == (int,) else ""
-        return (
-            ""
-            if fits
-            else f"use {whole}{meta['low']:g} to {meta['high']:g}"
-            if not whole
-            else f"use {whole}{meta['low']} to {meta['high']}"
-        )
+        is_whole = isinstance(option.default, int)
+        fits = type(value) in ((int,) if is_whole else (int, float)) and meta["low"] <= value <= meta["high"]
+        return "" if fits else f"use a {'whole ' if is_whole else ''}number from {meta['low']} to {meta['high']}"
     if option.default == ():
         is_list = isinstance(value, list) and all(isinstance(item, str) and item for item in value)
         return "" if is_list else "use a list of file names"
-    return "" if isinstance(value, str) else "use text"
+    return "" if isinstance(value, str) else "use text, in quotes where it looks like something else"
 
 
 def _as_type(option: Field[Any], value: Any) -> Any:
