@@ -385,6 +385,7 @@ def spool(options: argparse.Namespace) -> int:
     from agent.spool import Spool
     from agent.wire.codec import decode_batch
     from agent.wire.cose import open_message
+    from agent.wire.model import plain
 
     config = _config(options)
     kept = Spool(Path(config.spool.directory), config.spool.limit_bytes)
@@ -423,24 +424,8 @@ def spool(options: argparse.Namespace) -> int:
     if not found:
         return _fail(f"no batch {options.target} waits; `ivizone-agent spool ls` prints the numbers", USAGE)
     batch = decode_batch(open_message(kept.read(found[0])).payload)
-    print(json.dumps(_plain(batch), indent=2))
+    print(json.dumps(plain(batch), indent=2))
     return OK
-
-
-def _plain(value: Any) -> Any:
-    """A batch as JSON shows it: bytes in hex, words for the enumerations."""
-    from dataclasses import fields, is_dataclass
-    from enum import Enum
-
-    if is_dataclass(value):
-        return {f.name: _plain(getattr(value, f.name)) for f in fields(value)}
-    if isinstance(value, Enum):
-        return value.name.lower()
-    if isinstance(value, bytes):
-        return value.hex()
-    if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
-    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def enrol(options: argparse.Namespace) -> int:

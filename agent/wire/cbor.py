@@ -28,6 +28,14 @@ def encode(value: Any) -> bytes:
     return bytes(out)
 
 
+def map_parts(value: dict[Any, Any]) -> list[bytes]:
+    """``encode`` of a map, cut into its head and its pairs: who deflates them may begin anew at every cut."""
+    out = bytearray()
+    _head(MAP, len(value), out)
+    pairs = sorted((encode(key), item) for key, item in value.items())  # bytewise order, section 4.2.1
+    return [bytes(out), *(key + encode(item) for key, item in pairs)]
+
+
 def decode(data: bytes) -> Any:
     """The one value that ``data`` encodes. Raises CborError for anything else, including what is not deterministic."""
     value, end = _decode(data, 0, 0)
@@ -86,10 +94,8 @@ def _encode(value: Any, out: bytearray) -> None:
         for item in value:
             _encode(item, out)
     elif isinstance(value, dict):
-        _head(MAP, len(value), out)
-        for key, item in sorted((encode(key), item) for key, item in value.items()):  # bytewise order, section 4.2.1
-            out += key
-            _encode(item, out)
+        for part in map_parts(value):
+            out += part
     else:
         raise CborError(
             f"a {type(value).__name__} has no place in a batch; use int, bytes, str, list, dict, bool or None"

@@ -5,8 +5,8 @@ Times are epoch milliseconds, levels dBm, shares 0..100. None is "the source can
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from enum import IntEnum
+from dataclasses import dataclass, field, fields, is_dataclass
+from enum import Enum, IntEnum
 from typing import Any
 
 
@@ -129,3 +129,16 @@ class Batch:
     counts: tuple[ZoneCount, ...] = ()
     extra: dict[int, Any] = field(default_factory=dict)
     """Fields of the payload that this version does not know, kept as they came."""
+
+
+def plain(value: Any) -> Any:
+    """A batch, or a part of one, as JSON and YAML can show it: bytes in hex, words for the enumerations."""
+    if is_dataclass(value):
+        return {f.name: plain(getattr(value, f.name)) for f in fields(value)}
+    if isinstance(value, Enum):
+        return value.name.lower()
+    if isinstance(value, bytes):
+        return value.hex()
+    if isinstance(value, dict):
+        return {str(key): plain(item) for key, item in value.items()}
+    return [plain(item) for item in value] if isinstance(value, list | tuple) else value

@@ -65,7 +65,7 @@ def signed(content: Batch, key: Ed25519PrivateKey = KEY) -> bytes:
     return sign_message(encode_batch(content), content.header.agent, key.sign)
 
 
-levels = st.none() | st.integers(-110, -1)
+levels = st.none() | st.tuples(st.integers(-110, -1), st.integers(-110, -1)).map(sorted)
 sightings = st.builds(
     Sighting,
     pseudonym=st.integers(0, 30).map(lambda n: n.to_bytes(8, "big")),
@@ -74,13 +74,20 @@ sightings = st.builds(
     bursts=st.integers(1, 50),
     frames=st.integers(50, 5000),
     rssi_max_dbm=levels,
-    rssi_median_dbm=levels,
+    rssi_median_dbm=st.none(),
     p_inside=st.none() | st.integers(0, 100),
     channel=st.none() | st.integers(1, 233),
     address_kind=st.sampled_from(AddressKind),
     source=st.sampled_from(["pcap", "monitor", "hostapd"]),
     confidence=st.integers(0, 100),
-).map(lambda s: replace(s, last_ms=s.first_ms + s.frames))
+).map(
+    lambda s: replace(
+        s,
+        last_ms=s.first_ms + s.frames,
+        rssi_median_dbm=s.rssi_max_dbm and s.rssi_max_dbm[0],
+        rssi_max_dbm=s.rssi_max_dbm and s.rssi_max_dbm[1],
+    )
+)
 tenths = st.integers(0, 5000).map(lambda n: n / 10)
 estimates = st.tuples(tenths, tenths, tenths).map(sorted)
 windows = st.builds(lambda start, e: WindowEstimate(start, e[1], e[0], e[2]), st.integers(0, 1 << 40), estimates)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from support.batches import KEY, START_MS, batch, batches, header, sighting, signed
 
 from agent.wire import cbor
-from agent.wire.codec import batch_of, decode_batch, encode_batch, inflate, peek_header
+from agent.wire.codec import batch_of, decode_batch, encode_batch, inflate, peek_header, planes
 from agent.wire.cose import open_message, sign_message
 from agent.wire.errors import BatchMalformed, MessageMalformed, MessageTooLarge, VersionUnknown, WireError
 from agent.wire.limits import MAX_COMPRESSED_BYTES, MAX_INFLATED_BYTES
@@ -83,6 +83,20 @@ def test_a_sighting_costs_few_bytes(count: int, devices: int, span_ms: int, limi
     assert len(message) / count <= limit
 
 
+@given(st.lists(st.integers(0, (1 << 63) - 1), min_size=1))
+def test_planes_are_the_bytes_of_each_number_from_the_highest(numbers: list[int]):
+    """SPEC.md section 5, written the slow way."""
+    width = max(1, max((n.bit_length() + 7) // 8 for n in numbers))
+
+    assert planes(numbers) == bytes(n >> 8 * place & 255 for place in reversed(range(width)) for n in numbers)
+
+
+@pytest.mark.parametrize("levels", [(-50, None), (None, -50), (0, 0), (-60, -50)])
+def test_levels_that_no_burst_has_are_not_written(levels: tuple[int | None, int | None]):
+    with pytest.raises(BatchMalformed, match="levels of"):
+        encode_batch(batch(sighting(rssi_max_dbm=levels[0], rssi_median_dbm=levels[1])))
+
+
 # --- what is refused -----------------------------------------------------------------------------------------------------
 
 
@@ -106,9 +120,12 @@ def payload_of(change: dict[int, object]) -> bytes:
         ({2: {1: 10, 2: 3}}, "does not close"),
         ({2: {1: -1}}, "frames"),
         ({2: {3: {7: 1}}}, "reason"),
-        ({4: {2: [0] * 10_001}}, "10000"),
-        ({4: {1: b"1234567", 2: [0]}}, "pseudonym"),
-        ({4: {1: b"12345678", 2: [2]}}, "pseudonym"),
+        ({4: {0: 10_001}}, "10000"),
+        ({4: {0: 0}}, "number of sightings"),
+        ({4: {0: 1, 1: b"1234567", 2: b"\0"}}, "pseudonym"),
+        ({4: {0: 1, 1: b"12345678", 2: b"\2"}}, "pseudonym"),
+        ({4: {0: 2, 1: b"12345678", 2: b"\0\0\0"}}, "planes of 2 bytes"),
+        ({4: {0: 1, 1: b"12345678", 2: b"\0\1"}}, "a plane more"),
         ({3: [[1], [1], [1]]}, "four columns"),
         ({5: [["inside"], [0], [0], [1], [0], [0]]}, "mode 'count'"),
     ],
