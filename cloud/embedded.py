@@ -1,4 +1,4 @@
-"""The embedded composition root: SQLite log, local folder, DuckDB, SQLite, one process (docs/adr/0004-ports.md)."""
+"""The embedded composition root: SQLite log, local folder, DuckDB, SQLite, one process."""
 
 from __future__ import annotations
 
