@@ -35,7 +35,7 @@ LOCAL_NAME = "local"
 
 def open_source(config: Config, paths: tuple[str, ...] | None = None) -> Source:
     """The configured source, or the captures given. Raises SourceError."""
-    source: Source = load_source("pcap" if paths else config.source.name)(paths or config.source.paths)
+    source: Source = load_source("pcap")(paths) if paths else load_source(config.source.name).from_config(config.source)
     return source
 
 
@@ -159,7 +159,7 @@ def _settings(config: Config, boot: bytes, clock: ClockState, max_age_s: int) ->
         window_s=config.batch.window_s,
         batch_max_age_s=max_age_s,
         batch_max_sightings=config.batch.max_sightings,
-        silence_limit_s=REPLAY_SILENCE_LIMIT_S,
+        silence_limit_s=REPLAY_SILENCE_LIMIT_S if is_replay else 0,
         day_offset_s=config.privacy.day_offset_min * 60,
         tracking=tracking_settings(config),
         proximity=proximity_settings(config),

@@ -42,8 +42,20 @@ class Ledger:
         if duration_ms > 0:
             self.listening_ms[channel] = self.listening_ms.get(channel, 0) + duration_ms
 
-    def close(self, *, rssi_rejected: int = 0, fcs_unflagged: int = 0, evicted_tracks: int = 0) -> LedgerCounts:
-        """Give the counts since the last call and start anew. Raises AssertionError if the law above is broken."""
+    def lose(self, reason: str, frames: int) -> None:
+        """Count frames that never reached us."""
+        if frames > 0:
+            self.losses[reason] = self.losses.get(reason, 0) + frames
+
+    def close(
+        self, *, rssi_rejected: int = 0, fcs_unflagged: int = 0, evicted_tracks: int = 0, window_ms: int | None = None
+    ) -> LedgerCounts:
+        """Give the counts since the last call and start anew. Raises AssertionError if the law above is broken.
+
+        A source tells once a second how long it listened, so up to a second of it may belong to the next window: what is
+        more than ``window_ms`` stays for the next call, and no batch listened longer than it lasted.
+        """
+        listened, left = _split(self.listening_ms, window_ms)
         counts = LedgerCounts(
             frames=self.frames,
             probe_requests=self.probe_requests,
@@ -51,7 +63,7 @@ class Ledger:
             kernel_drops=self.losses.get("kernel_drops", 0),
             rssi_rejected=rssi_rejected,
             fcs_unflagged=fcs_unflagged,
-            listening_ms=dict(sorted(self.listening_ms.items())),
+            listening_ms=listened,
             evicted_batches=self.evicted_batches,
             evicted_tracks=evicted_tracks,
         )
@@ -60,4 +72,15 @@ class Ledger:
                 f"the ledger does not close: {counts.frames} frames, {counts.probe_requests} probe requests, {sum(counts.skipped.values())} skipped"
             )
         self.__init__()  # type: ignore[misc]
+        self.listening_ms = left
         return counts
+
+
+def _split(listening_ms: dict[int, int], window_ms: int | None) -> tuple[dict[int, int], dict[int, int]]:
+    """Listening time as (what fits into the window, what is left), each channel by its share."""
+    total = sum(listening_ms.values())
+    if window_ms is None or total <= window_ms:
+        return dict(sorted(listening_ms.items())), {}
+    fits = {channel: ms * window_ms // total for channel, ms in sorted(listening_ms.items())}
+    left = {channel: ms - fits[channel] for channel, ms in listening_ms.items() if ms > fits[channel]}
+    return {channel: ms for channel, ms in fits.items() if ms}, left

@@ -142,6 +142,7 @@ class Pipeline:
     def feed(self, frame: CapturedFrame | Tick) -> Burst | Skipped | None:
         """Take one frame in. Gives the burst it went into, the reason why it was skipped, or None for a tick."""
         if isinstance(frame, Tick):
+            self._book(frame)
             self._pass_time(frame.time_us)
             return None
         data, time_us, link_type, _, is_cut = frame
@@ -178,10 +179,6 @@ class Pipeline:
             return max(self._past, now, key=lambda estimate: estimate.devices)
         return self._past.plus(now)
 
-    def lose(self, losses: dict[str, int]) -> None:
-        """Book what the source lost before we saw it (totals since its start)."""
-        self.ledger.losses = losses
-
     # --- time ---------------------------------------------------------------------------------------------------
 
     def _pass_time(self, time_us: int) -> int:
@@ -203,6 +200,13 @@ class Pipeline:
         self._next_us = min(time_us + DECIDE_EVERY_US, self._window_end_us)
         return time_us
 
+    def _book(self, tick: Tick) -> None:
+        """What a live source listened and lost since its last tick goes into the batch that is open now."""
+        for channel, duration_ms in tick.listened_ms:
+            self.ledger.listen(channel, duration_ms)
+        for reason, frames in tick.lost:
+            self.ledger.lose(reason, frames)
+
     def _begin(self, time_us: int) -> None:
         """The first frame, or the first after the clock was set back: open the day, the window and the batch."""
         self._has_begun = True
@@ -212,6 +216,8 @@ class Pipeline:
 
     def _listen(self, last_us: int, time_us: int) -> None:
         """Book the time since the last frame as listened, unless the silence was too long to tell from a deaf radio."""
+        if not self.settings.silence_limit_s:
+            return
         if time_us - last_us <= self.settings.silence_limit_s * SECOND_US:
             last_us = time_us
         self._heard_us += last_us - self._listened_us
@@ -311,7 +317,10 @@ class Pipeline:
                 software=settings.software,
             ),
             ledger=self.ledger.close(
-                rssi_rejected=rssi_rejected, fcs_unflagged=fcs_unflagged, evicted_tracks=evicted_tracks
+                rssi_rejected=rssi_rejected,
+                fcs_unflagged=fcs_unflagged,
+                evicted_tracks=evicted_tracks,
+                window_ms=end_us // 1000 - self._batch_start_us // 1000,
             ),
             windows=tuple(self._windows),
             sightings=tuple(sightings),

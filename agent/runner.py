@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from agent.delivery import Delivery
 from agent.dot11.captured import CapturedFrame, Tick
 from agent.pipeline import Pipeline, Totals
-from agent.sources.base import Source
+from agent.sources.base import LiveSource, Source
 
 
 @dataclass(slots=True)
@@ -44,11 +44,10 @@ def run(
     if speed:
         frames = paced(frames, speed, should_stop)
     if should_stop:
-        frames = until(frames, should_stop)
+        frames = until(frames, should_stop, source)
     try:
         for batch in pipeline.run(frames):
             pipeline.ledger.evicted_batches += delivery.put(batch)
-            pipeline.lose(source.losses())
             if progress:
                 progress(pipeline.totals, time.monotonic() - started)
         seconds = time.monotonic() - started
@@ -58,12 +57,16 @@ def run(
     return Outcome(pipeline.totals, seconds, list(getattr(source, "troubles", ())))
 
 
-def until(frames: Iterable[CapturedFrame | Tick], should_stop: Callable[[], bool]) -> Iterator[CapturedFrame | Tick]:
-    """The frames until somebody wants us to stop."""
+def until(
+    frames: Iterable[CapturedFrame | Tick], should_stop: Callable[[], bool], source: Source
+) -> Iterator[CapturedFrame | Tick]:
+    """The frames until somebody wants us to stop, and then what a live source listened and lost since its last tick."""
     for frame in frames:
-        if should_stop():
-            return
         yield frame
+        if should_stop():
+            break
+    if isinstance(source, LiveSource):
+        yield source.last_tick()
 
 
 def paced(

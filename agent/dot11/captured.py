@@ -21,6 +21,13 @@ class CapturedFrame(NamedTuple):
 
 
 class Tick(NamedTuple):
-    """Time passed without a frame: live sources yield one at least every second, so that windows close on time."""
+    """Time passed: live sources yield one at least every second, so that windows close on time.
+
+    All frames up to ``time_us`` were yielded before. The two lists hold what happened since the tick before.
+    """
 
     time_us: int
+    listened_ms: tuple[tuple[int, int], ...] = ()
+    """(channel, milliseconds) during which a frame on the air would have been heard; channel 0 is "not known"."""
+    lost: tuple[tuple[str, int], ...] = ()
+    """(reason, frames) that the source lost; reasons as in ``agent.ledger.LOSS_REASONS``."""

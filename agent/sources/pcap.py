@@ -16,11 +16,14 @@ from collections.abc import Iterator, Sequence
 from heapq import heapify, heappop, heapreplace
 from pathlib import Path
 from struct import Struct
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, Self
 
 from agent.dot11.captured import CapturedFrame
 from agent.dot11.decoder import LINK_TYPES
 from agent.sources.errors import CaptureEmpty, CaptureMissing, LinkTypeUnknown, NotACapture, SourceError
+
+if TYPE_CHECKING:
+    from agent.config import SourceSection
 
 READ_BYTES = 65536
 READ_BYTES_AMONG_MANY = 8192
@@ -61,6 +64,11 @@ class PcapSource:
         self.troubles: list[str] = []
         size = READ_BYTES if len(paths) == 1 else READ_BYTES_AMONG_MANY
         self._captures = [_Capture(str(path), number, size, self.troubles) for number, path in enumerate(paths)]
+
+    @classmethod
+    def from_config(cls, section: SourceSection) -> Self:
+        """The captures of ``source.paths``. Raises SourceError."""
+        return cls(section.paths)
 
     def __iter__(self) -> Iterator[CapturedFrame]:
         if len(self._captures) == 1:
