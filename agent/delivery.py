@@ -23,7 +23,13 @@ MEMORY_BATCHES = 64
 
 
 class Delivery(Protocol):
-    """What the runner needs of it."""
+    """What the runner needs of it. ``left`` batches still wait, because of ``trouble`` (words, empty where there is none)."""
+
+    @property
+    def left(self) -> int: ...
+
+    @property
+    def trouble(self) -> str: ...
 
     def put(self, batch: SignedBatch) -> int:
         """Take a batch. Gives how many older ones were given up for it, which the next ledger must say."""
@@ -36,6 +42,9 @@ class Delivery(Protocol):
 
 class DryDelivery:
     """Batches are made, signed and counted, then let go: a replay without a cloud."""
+
+    left = 0
+    trouble = ""
 
     def put(self, batch: SignedBatch) -> int:
         """Nothing to keep."""

@@ -1,0 +1,60 @@
+"""`ivizone-agent enrol` and `site-key`: who this access point is, and the secret that its site shares (shell)."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from pathlib import Path
+
+from agent import __version__
+from agent.commands import OK, configured
+from agent.compose import SiteKeyFile
+from agent.config import DEFAULT_PATH, ConfigError, parse_config
+from agent.privacy.ratchet import SiteKey
+from agent.upload.enrol import enrol as ask
+from agent.upload.enrol import enrolled_config, load_or_make_key, write_secret
+from agent.upload.https import Connection
+
+
+def enrol(options: argparse.Namespace) -> int:
+    """Buy a name with a one-time token, and write the configuration."""
+    path = options.config or DEFAULT_PATH
+    existing = path.read_text() if path.exists() else ""
+    config = parse_config(existing, path.name)
+    key = load_or_make_key(Path(config.agent.key_file))
+    connection = Connection(options.url, ca_file=config.cloud.ca_file, timeout_s=config.cloud.timeout_s)
+    answer = ask(connection, options.token, key, __version__)
+    connection.close()
+    write_secret(path, enrolled_config(existing, path.name, options.url, answer).encode())
+    print(f"enrolled as {answer['agent']} of site {answer['site']}; configuration written to {path}")
+    keeper = SiteKeyFile(Path(config.privacy.site_key_file))
+    if not keeper.path.exists():
+        keeper.save(_new_site_key())
+        print(
+            f"a new site key was made in {keeper.path}; the site's other access points need the same one: ivizone-agent site-key export"
+        )
+    return OK
+
+
+def site_key(options: argparse.Namespace) -> int:
+    """Make, show or take over the site key."""
+    keeper = SiteKeyFile(Path(configured(options).privacy.site_key_file))
+    if options.action == "export":
+        print(keeper.load().to_text())
+        return OK
+    if keeper.path.exists():
+        raise ConfigError(f"{keeper.path} holds a site key; remove it first if its pseudonyms may end today")
+    if options.action == "import":
+        keeper.save(SiteKey.from_text(sys.stdin.readline()))
+    else:
+        keeper.save(_new_site_key())
+    print(f"site key written to {keeper.path}")
+    return OK
+
+
+def _new_site_key() -> SiteKey:
+    return SiteKey(
+        int(time.time() // 86_400) - 1, os.urandom(32)
+    )  # a day back, so that a day that begins before 00:00 UTC has its key
