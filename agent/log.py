@@ -9,27 +9,41 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Mapping, MutableMapping
+from contextlib import suppress
 from typing import Any
 
 ADDRESS = re.compile(
-    r"(?i)(?<![0-9a-f])[0-9a-f]{2}([:\-._ ])(?:[0-9a-f]{2}\1){4}[0-9a-f]{2}(?![0-9a-f])"
-    r"|(?<![0-9a-f])(?:[0-9a-f]{4}\.){2}[0-9a-f]{4}(?![0-9a-f])"
-    r"|(?<![0-9a-z])[0-9a-f]{12}(?![0-9a-z])"
+    r"(?i)(?<![0-9a-f])[0-9a-f]{2}([:\-._ ,]|, |%3a)(?:[0-9a-f]{2}\1){4}[0-9a-f]{2}(?![0-9a-f])"
+    r"|(?<![0-9a-f:])[0-9a-f]{1,2}(?::[0-9a-f]{1,2}){5}(?![0-9a-f:])"
+    r"|0x[0-9a-f]{1,2}(?:[,:; -]+0x[0-9a-f]{1,2}){5}"
+    r"|(?<![0-9a-f])[0-9a-f]{4}([.:-])[0-9a-f]{4}\2[0-9a-f]{4}(?![0-9a-f])"
+    r"|(?<![0-9a-f])[0-9a-f]{6}[:-][0-9a-f]{6}(?![0-9a-f])"
+    r"|(?<![0-9a-z])(?:0x)?[0-9a-f]{12}(?![0-9a-z])"
+    r"|(?<![0-9a-z])b['\"]"
 )
-"""A MAC address as anybody writes one: separated by colons, hyphens, dots or blanks, in Cisco's groups, or bare."""
-REFUSED_KEYS = frozenset(
+"""A MAC address as anybody writes one: octets between colons, hyphens, dots, commas or blanks, in groups of four (Cisco) or six
+(HP), without leading zeros (ARP tables), each octet with 0x, in a URL, or bare; and any bytes as Python prints them."""
+REFUSED_WORDS = frozenset(
     {"mac", "address", "addr", "bssid", "ssid", "elements", "key", "token", "secret", "password", "pseudonym"}
 )
+"""Names of values, and last words of such names (``site_key``), that are refused whatever they hold."""
 REFUSED = "(refused)"
 LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
 
 def refuse_addresses(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:
     """structlog processor: a value that holds or may hold an address, a network name or a key is replaced."""
+    for name in ("exc_info", "stack_info"):
+        event.pop(name, None)  # a traceback prints whatever its exceptions hold
     for name, value in list(event.items()):
-        if name.lower() in REFUSED_KEYS or not is_fit(value):
+        if is_refused(name) or not is_fit(value):
             event[name] = REFUSED
     return event
+
+
+def is_refused(name: str) -> bool:
+    """True for a name that says what must not be written."""
+    return name.lower().rsplit("_", 1)[-1] in REFUSED_WORDS
 
 
 def is_fit(value: Any) -> bool:
@@ -39,12 +53,12 @@ def is_fit(value: Any) -> bool:
     if isinstance(value, str):
         return not ADDRESS.search(value)
     if isinstance(value, Mapping):
-        return all(is_fit(k) and is_fit(v) for k, v in value.items())
+        return all(not is_refused(str(k)) and is_fit(k) and is_fit(v) for k, v in value.items())
     if isinstance(value, list | tuple | set | frozenset):
         return all(map(is_fit, value))
-    return (
-        is_fit(str(value)) if isinstance(value, BaseException) else False
-    )  # bytes may be an address; nothing else is expected
+    if isinstance(value, BaseException):
+        return is_fit(value.args) and is_fit(str(value))
+    return False  # bytes may be an address; nothing else is expected
 
 
 class Log:
@@ -80,7 +94,8 @@ class Log:
             return
         if self._logger is None:
             self._logger = self._load()
-        getattr(self._logger, level)(event, **values)
+        with suppress(OSError, ValueError):  # whoever read our stderr is gone; that must not stop the radio
+            getattr(self._logger, level)(event, **values)
 
     def _load(self) -> Any:
         import structlog
