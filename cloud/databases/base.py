@@ -10,9 +10,13 @@ from typing import Any
 
 from alembic import command
 from alembic.config import Config as AlembicConfig
+from alembic.runtime.migration import MigrationContext
+from alembic.util import CommandError
 from sqlalchemy import Connection, Engine, Table, delete, insert, inspect, update
 
 MIGRATIONS = Path(__file__).parent / "migrations"
+ALONE = "ivizone_alone"
+"""Execution option: the transaction keeps other writers out from its first statement, because it reads before it writes."""
 
 
 class DatabaseError(Exception):
@@ -20,14 +24,22 @@ class DatabaseError(Exception):
 
 
 def migrate(engine: Engine) -> tuple[str | None, str]:
-    """Bring the schema to the newest revision; gives the revision before and after. A second call changes nothing."""
+    """Bring the schema to the newest revision; gives the revision before and after. A second call changes nothing.
+
+    All of it happens or nothing, and two processes do it one after the other. Raises DatabaseError, SQLAlchemyError.
+    """
     config = AlembicConfig()
-    config.set_main_option("script_location", str(MIGRATIONS))
-    before = revision(engine)
-    with engine.begin() as connection:
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    with engine.execution_options(**{ALONE: True}).begin() as connection:
+        before = _revision(connection)
         config.attributes["connection"] = connection
-        command.upgrade(config, "head")
-    after = revision(engine)
+        try:
+            command.upgrade(config, "head")
+        except CommandError as error:
+            raise DatabaseError(
+                f"the database has schema {before}, which this version does not know; install a newer Ivizone"
+            ) from error
+        after = _revision(connection)
     if after is None:
         raise AssertionError("cannot happen: a migration leaves a revision behind")
     return before, after
@@ -35,10 +47,12 @@ def migrate(engine: Engine) -> tuple[str | None, str]:
 
 def revision(engine: Engine) -> str | None:
     """The schema's revision, None for an empty database."""
-    from alembic.migration import MigrationContext
-
     with engine.connect() as connection:
-        return MigrationContext.configure(connection).get_current_revision()
+        return _revision(connection)
+
+
+def _revision(connection: Connection) -> str | None:
+    return MigrationContext.configure(connection).get_current_revision()
 
 
 def require_schema(engine: Engine) -> None:

@@ -10,7 +10,7 @@ class StoreError(Exception):
 
 
 class ObjectStore(Protocol):
-    """Objects under names with slashes. A put is whole or not at all, and durable when it returns; it overwrites."""
+    """Objects under names with slashes, no part empty or beginning with a dot. A put is whole or not at all, and durable when it returns; it overwrites."""
 
     def put(self, name: str, data: bytes) -> None:
         """Store ``data``. Raises StoreError."""
@@ -21,7 +21,7 @@ class ObjectStore(Protocol):
         ...
 
     def names(self, prefix: str) -> list[str]:
-        """Names that begin with ``prefix``, sorted."""
+        """Names that begin with ``prefix``, sorted. Raises StoreError."""
         ...
 
     def remove(self, name: str) -> None:

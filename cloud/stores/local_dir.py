@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from cloud.stores.base import StoreError
@@ -19,19 +20,16 @@ class LocalDirStore:
         path = self._path(name)
         part = path.with_name(f".{path.name}.part")
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            _make_folder(path.parent)
             with open(part, "wb") as file:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
             part.replace(path)
-            folder = os.open(path.parent, os.O_RDONLY)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
+            _sync(path.parent)
         except OSError as error:
-            part.unlink(missing_ok=True)
+            with suppress(OSError):
+                part.unlink(missing_ok=True)
             raise StoreError(
                 f"{path}: cannot be written ({error.strerror}); free space or move the data folder"
             ) from error
@@ -45,8 +43,12 @@ class LocalDirStore:
 
     def names(self, prefix: str) -> list[str]:
         """See ``ObjectStore.names``."""
-        folder = self._root / prefix.rpartition("/")[0]
-        found = (path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
+        folder = prefix.rpartition("/")[0]
+        start = self._path(folder) if folder else self._root
+        try:
+            found = [path for path in start.rglob("*") if path.is_file() and not path.name.startswith(".")]
+        except OSError as error:
+            raise StoreError(f"{start}: cannot be listed ({error.strerror})") from error
         return sorted(name for path in found if (name := path.relative_to(self._root).as_posix()).startswith(prefix))
 
     def remove(self, name: str) -> None:
@@ -61,7 +63,24 @@ class LocalDirStore:
         return str(self._path(name))
 
     def _path(self, name: str) -> Path:
-        path = self._root / name
-        if not name or name.startswith("/") or ".." in path.parts:
-            raise StoreError(f"object name {name!r} leaves the store; use relative names without '..'")
-        return path
+        # A dot in front is how unfinished objects are told apart, and '..' would leave the store.
+        if any(not part or part.startswith(".") for part in name.split("/")) or "\0" in name:
+            raise StoreError(f"object name {name!r} cannot be; use a/b/c, no part empty or beginning with a dot")
+        return self._root / name
+
+
+def _make_folder(folder: Path) -> None:
+    """Make a folder and those above it, each on the disk: an object in a folder that a power cut takes is gone too."""
+    if folder.is_dir():
+        return
+    _make_folder(folder.parent)
+    folder.mkdir(exist_ok=True)
+    _sync(folder.parent)
+
+
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -46,11 +46,14 @@ class Stream(Protocol):
         ...
 
     def read(self, limit: int) -> list[StreamRecord]:
-        """The oldest records behind the checkpoint, at most ``limit``. Without a checkpoint in between, the same again."""
+        """The oldest records behind the checkpoint, at most ``limit``. Without a checkpoint in between, the same again.
+
+        Raises StreamError.
+        """
         ...
 
     def checkpoint(self, record: StreamRecord) -> None:
-        """All records of the shard up to this one are dealt with."""
+        """All records of the shard up to this one are dealt with. Raises StreamError; then it stands where it stood."""
         ...
 
     def close(self) -> None:

@@ -10,7 +10,8 @@ import asyncio
 import queue
 import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +28,8 @@ CREATE TABLE IF NOT EXISTS records (
 );
 CREATE TABLE IF NOT EXISTS checkpoints (shard TEXT PRIMARY KEY, sequence INTEGER NOT NULL);
 """
+BEHIND = "WHERE sequence > COALESCE((SELECT sequence FROM checkpoints WHERE shard = ?), 0)"
+"""What waits for the consumer. By the primary key: names are kept for ever, and none of the old ones is looked at again."""
 INSERT = "INSERT OR IGNORE INTO records (agent, boot, batch, site, received_ms, message) VALUES (?, ?, ?, ?, ?, ?)"
 
 
@@ -44,10 +47,11 @@ class SqliteStream:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._path = path
         self._limit_bytes = limit_bytes
-        self._reader = self._connect()
-        self._reader.executescript(SCHEMA)
         self._reader_lock = threading.Lock()
-        self._waiting_bytes = self._read_waiting_bytes()
+        with _failures("opened"):
+            self._reader = self._connect()
+            self._reader.executescript(SCHEMA)
+            self._waiting_bytes = self._read_waiting_bytes()
         self._appends: queue.SimpleQueue[_Append | None] = queue.SimpleQueue()
         self._is_closed = False
         self.on_append: Callable[[], None] = lambda: None
@@ -68,10 +72,9 @@ class SqliteStream:
 
     def read(self, limit: int) -> list[StreamRecord]:
         """See ``Stream.read``."""
-        with self._reader_lock:
+        with self._reader_lock, _failures("read"):
             rows = self._reader.execute(
-                "SELECT sequence, site, received_ms, message FROM records WHERE message IS NOT NULL AND sequence > "
-                "COALESCE((SELECT sequence FROM checkpoints WHERE shard = ?), 0) ORDER BY sequence LIMIT ?",
+                f"SELECT sequence, site, received_ms, message FROM records {BEHIND} ORDER BY sequence LIMIT ?",  # noqa: S608
                 (SHARD, limit),
             ).fetchall()
         return [
@@ -80,21 +83,22 @@ class SqliteStream:
 
     def checkpoint(self, record: StreamRecord) -> None:
         """See ``Stream.checkpoint``. What lies before it is let go, its names are kept."""
-        with self._reader_lock, self._reader:
+        with self._reader_lock, _failures("written"), self._reader:
             self._reader.execute("BEGIN IMMEDIATE")
+            self._reader.execute(
+                f"UPDATE records SET message = NULL {BEHIND} AND sequence <= ?",  # noqa: S608
+                (record.shard, record.sequence),
+            )
             self._reader.execute(
                 "INSERT INTO checkpoints VALUES (?, ?) ON CONFLICT (shard) DO UPDATE SET sequence = MAX(sequence, excluded.sequence)",
                 (record.shard, record.sequence),
             )
-            self._reader.execute(
-                "UPDATE records SET message = NULL WHERE sequence <= ? AND message IS NOT NULL", (record.sequence,)
-            )
             self._waiting_bytes = self._read_waiting_bytes()
 
     def waiting(self) -> int:
-        """Records behind the checkpoint."""
-        with self._reader_lock:
-            return int(self._reader.execute("SELECT COUNT(*) FROM records WHERE message IS NOT NULL").fetchone()[0])
+        """Records behind the checkpoint. Raises StreamError."""
+        with self._reader_lock, _failures("read"):
+            return int(self._reader.execute(f"SELECT COUNT(*) FROM records {BEHIND}", (SHARD,)).fetchone()[0])  # noqa: S608
 
     def close(self) -> None:
         """See ``Stream.close``."""
@@ -113,7 +117,8 @@ class SqliteStream:
     def _read_waiting_bytes(self) -> int:
         return int(
             self._reader.execute(
-                "SELECT COALESCE(SUM(LENGTH(message)), 0) FROM records WHERE message IS NOT NULL"
+                f"SELECT COALESCE(SUM(LENGTH(message)), 0) FROM records {BEHIND}",  # noqa: S608
+                (SHARD,),
             ).fetchone()[0]
         )
 
@@ -138,24 +143,39 @@ class SqliteStream:
             results = [connection.execute(INSERT, append.row).rowcount == 1 for append in appends]
             connection.execute("COMMIT")
         except sqlite3.Error as error:
-            if connection.in_transaction:
+            with suppress(sqlite3.Error):  # a disk that is full may have ended the transaction already
                 connection.execute("ROLLBACK")
-            failure = StreamError(f"the stream could not be written: {error}")
-            _settle(appends, lambda done: done.set_exception(failure))
+            _settle(appends, [StreamError(f"the stream could not be written: {error}")] * len(appends))
             return
         self._waiting_bytes += sum(len(a.row[5]) for a, is_new in zip(appends, results, strict=True) if is_new)
-        answers = iter(results)
-        _settle(appends, lambda done: done.set_result(next(answers)))
+        _settle(appends, results)
         self.on_append()
 
 
-def _settle(appends: list[_Append], settle: Callable[[asyncio.Future[bool]], None]) -> None:
-    """Answer every waiter, one call into the loop for all of them. Who has gone away meanwhile is passed over."""
+@contextmanager
+def _failures(done: str) -> Iterator[None]:
+    """SQLite's errors as the port's."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise StreamError(f"the stream could not be {done}: {error}; free space, or move the data folder") from error
 
-    def answer() -> None:
-        for append in appends:
-            if append.done.cancelled():
-                append = _Append(append.row, append.loop, append.loop.create_future())
-            settle(append.done)
 
-    appends[0].loop.call_soon_threadsafe(answer)
+def _settle(appends: list[_Append], results: Sequence[bool | StreamError]) -> None:
+    """Answer every waiter, one call into each event loop. Who has gone away meanwhile is passed over, with or without its loop."""
+    by_loop: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[bool], bool | StreamError]]] = {}
+    for append, result in zip(appends, results, strict=True):
+        by_loop.setdefault(append.loop, []).append((append.done, result))
+    for loop, answers in by_loop.items():
+        with suppress(RuntimeError):  # the loop is closed
+            loop.call_soon_threadsafe(_answer, answers)
+
+
+def _answer(answers: list[tuple[asyncio.Future[bool], bool | StreamError]]) -> None:
+    for done, result in answers:
+        if done.done():
+            continue
+        if isinstance(result, StreamError):
+            done.set_exception(result)
+        else:
+            done.set_result(result)
