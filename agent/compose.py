@@ -19,7 +19,7 @@ from agent.privacy.ratchet import DayRatchet, SiteKey, replay_ratchet
 from agent.proximity import ProximitySettings
 from agent.sources import load_source
 from agent.sources.base import Source
-from agent.spool import Spool
+from agent.spool import Spool, TieredSpool
 from agent.tracking.tracker import TrackingSettings
 from agent.upload.backoff import Backoff
 from agent.upload.enrol import load_key, write_secret
@@ -82,10 +82,19 @@ def replay_pipeline(config: Config, source: Source, *, is_enrolled: bool, max_ag
 
 def delivery(config: Config, *, waits_for_room: bool) -> SpoolDelivery:
     """The spool, with the cloud behind it. Raises SpoolError, UploadRefused."""
-    spool = Spool(Path(config.spool.directory), config.spool.limit_bytes)
+    spool = open_spool(config)
     connection = Connection(config.cloud.url, ca_file=config.cloud.ca_file, timeout_s=config.cloud.timeout_s)
     backoff = Backoff(config.upload.first_retry_s, config.upload.last_retry_s, random.SystemRandom().random)
     return SpoolDelivery(spool, Uploader(connection), backoff, waits_for_room=waits_for_room)
+
+
+def open_spool(config: Config, *, is_ours: bool = True) -> Spool | TieredSpool:
+    """The spool as the configuration describes it; ``is_ours`` as for ``Spool``. Raises SpoolError."""
+    s = config.spool
+    flash = Spool(Path(s.directory), s.limit_bytes, is_ours=is_ours)
+    if not s.ram_directory:
+        return flash
+    return TieredSpool(Spool(Path(s.ram_directory), s.ram_limit_bytes, is_ours=is_ours), flash, s.flash_after_s)
 
 
 def replay_boot(config: Config, source: Source) -> bytes:

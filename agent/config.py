@@ -120,6 +120,13 @@ class SpoolSection:
 
     directory: str = text(f"{STATE_DIR}/spool", "one file for each batch")
     limit_bytes: int = number(16_000_000, 100_000, 10_000_000_000, "beyond it the oldest batches make room, counted")
+    ram_directory: str = text(
+        "", "where batches wait while the cloud answers, on a RAM disk; empty: always in directory"
+    )
+    ram_limit_bytes: int = number(
+        4_000_000, 100_000, 1_000_000_000, "what ram_directory may hold before directory is used"
+    )
+    flash_after_s: int = number(3600, 0, 604_800, "seconds without the cloud until batches go to directory")
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from typing import Protocol
 
 from agent.log import log
 from agent.pipeline import SignedBatch
-from agent.spool import Spool, SpoolEntry, SpoolError
+from agent.spool import Spool, SpoolEntry, SpoolError, TieredSpool
 from agent.upload.backoff import Backoff
 from agent.upload.plan import Verdict
 from agent.upload.uploader import Uploader
@@ -60,7 +60,9 @@ class SpoolDelivery:
     ``waits_for_room``: a replay rather waits than evicts, because its capture can wait; a radio cannot.
     """
 
-    def __init__(self, spool: Spool, uploader: Uploader | None, backoff: Backoff, *, waits_for_room: bool) -> None:
+    def __init__(
+        self, spool: Spool | TieredSpool, uploader: Uploader | None, backoff: Backoff, *, waits_for_room: bool
+    ) -> None:
         self._spool = spool
         self._uploader = uploader
         self._backoff = backoff
@@ -70,6 +72,7 @@ class SpoolDelivery:
         self._stopping = False
         self._locked_out = False
         self._spool_trouble = ""
+        self._last_taken_s = time.monotonic()
         self._worker = threading.Thread(target=self._work, name="ivizone-upload", daemon=True)
         if uploader is not None:
             self._worker.start()
@@ -168,6 +171,9 @@ class SpoolDelivery:
             raise AssertionError("cannot happen: the worker runs only with an uploader")
         verdict, wish_s = self._uploader.send(message)
         with self._changed:
+            if verdict in (Verdict.ACKNOWLEDGED, Verdict.REFUSED):
+                self._last_taken_s = time.monotonic()
+            self._spool.cloud_is_away(time.monotonic() - self._last_taken_s)
             if verdict is Verdict.DEFERRED:
                 return self._backoff.failed(wish_s)
             if verdict is Verdict.LOCKED_OUT:

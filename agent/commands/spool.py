@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 
 from agent.commands import INPUT, OK, USAGE, configured, fail
-from agent.spool import Spool
+from agent.compose import open_spool
 from agent.wire.codec import decode_batch
 from agent.wire.cose import open_message
 from agent.wire.model import plain
@@ -17,7 +17,7 @@ from agent.wire.model import plain
 def spool(options: argparse.Namespace) -> int:
     """List, show or copy what waits."""
     config = configured(options)
-    kept = Spool(Path(config.spool.directory), config.spool.limit_bytes)
+    kept = open_spool(config, is_ours=False)
     if options.action == "ls":
         for entry in kept.entries():
             facts = {

@@ -4,5 +4,6 @@ from __future__ import annotations
 
 from agent.spool.directory import Spool, SpoolEntry
 from agent.spool.errors import SpoolError, SpoolUnwritable
+from agent.spool.tiered import TieredSpool
 
-__all__ = ["Spool", "SpoolEntry", "SpoolError", "SpoolUnwritable"]
+__all__ = ["Spool", "SpoolEntry", "SpoolError", "SpoolUnwritable", "TieredSpool"]

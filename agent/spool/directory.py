@@ -36,26 +36,30 @@ class Spool:
     """A directory of batches. Not for two processes at once; the caller sees to one thread at a time.
 
     ``limit_bytes`` bounds what waits: beyond it the oldest make room, and ``evicted_batches`` counts them.
+    ``is_ours`` is False for who only looks while an agent runs: its unfinished file is then left alone.
     Raises SpoolUnwritable if the directory cannot be made or read.
     """
 
-    def __init__(self, directory: Path, limit_bytes: int) -> None:
+    def __init__(self, directory: Path, limit_bytes: int, *, is_ours: bool = True) -> None:
         self.directory = directory
         self.limit_bytes = limit_bytes
         self.evicted_batches = 0
         self.refused_batches = 0
+        self.bytes_written = 0
+        """Since the start."""
         try:
             directory.mkdir(parents=True, exist_ok=True)
-            for leftover in directory.glob("*.part"):
+            for leftover in directory.glob("*.part") if is_ours else ():
                 leftover.unlink()
             self._entries = {entry.sequence: entry for entry in self._read()}
         except OSError as error:
             raise self._unwritable("opened", error) from error
         self.pending_bytes = sum(entry.size_bytes for entry in self._entries.values())
         """Size of all that waits."""
-        self._next = max(self._entries, default=-1) + 1
+        self.next_number = max(self._entries, default=-1) + 1
+        """Of the next batch; may be raised, never lowered."""
         refused = [match for path in self._refused() if (match := FILE_NAME.fullmatch(path.name))]
-        self._next = max([self._next, *(int(match[1]) + 1 for match in refused)])
+        self.next_number = max([self.next_number, *(int(match[1]) + 1 for match in refused)])
 
     def entries(self) -> list[SpoolEntry]:
         """What waits, oldest first."""
@@ -70,7 +74,7 @@ class Spool:
         while self._entries and self.pending_bytes + len(message) > self.limit_bytes:
             self._remove(next(iter(self._entries.values())))
             self.evicted_batches += 1
-        name = f"{self._next:016d}-{boot.hex()}-{number:010d}.cose"
+        name = f"{self.next_number:016d}-{boot.hex()}-{number:010d}.cose"
         path, part = self.directory / name, self.directory / f"{name}.part"
         try:
             with open(part, "wb") as file:
@@ -82,10 +86,14 @@ class Spool:
         except OSError as error:
             part.unlink(missing_ok=True)
             raise self._unwritable("written", error) from error
-        entry = self._entries[self._next] = SpoolEntry(path, self._next, boot, number, len(message))
-        self._next += 1
+        entry = self._entries[self.next_number] = SpoolEntry(path, self.next_number, boot, number, len(message))
+        self.next_number += 1
         self.pending_bytes += len(message)
+        self.bytes_written += len(message)
         return entry
+
+    def cloud_is_away(self, away_s: float) -> None:
+        """How long the cloud has taken nothing (s); a spool of one directory has nowhere else to go."""
 
     def read(self, entry: SpoolEntry) -> bytes:
         """The batch's bytes. Raises SpoolUnwritable where the disk does not give them back."""

@@ -1,0 +1,96 @@
+"""A spool of two directories: RAM first, flash only when the cloud has been away for long (shell; docs/adr/0004-spool.md).
+
+A batch each half minute would write 24 MB a day to a flash chip that bears a few thousand rewrites. So while the cloud answers,
+batches wait in RAM for the second until they are acknowledged. Once it has been away for ``flash_after_s``, or the RAM directory is
+full, what waits moves to flash and new batches go there too, until flash is empty again. What lies on flash is always older than
+what lies in RAM, so the order holds; numbers are shared.
+
+The price: a power cut loses what waits in RAM, at most ``flash_after_s`` of an outage. Without an outage that is one batch.
+"""
+
+from __future__ import annotations
+
+from agent.spool.directory import Spool, SpoolEntry
+from agent.spool.errors import SpoolUnwritable
+
+
+class TieredSpool:
+    """Used like ``Spool``; who sends tells it how long the cloud has been away."""
+
+    def __init__(self, ram: Spool, flash: Spool, flash_after_s: float) -> None:
+        self._ram = ram
+        self._flash = flash
+        self._flash_after_s = flash_after_s
+        self._away_s = 0.0
+
+    @property
+    def limit_bytes(self) -> int:
+        """What flash may hold; RAM is only on the way."""
+        return self._flash.limit_bytes
+
+    @property
+    def pending_bytes(self) -> int:
+        """Size of all that waits."""
+        return self._ram.pending_bytes + self._flash.pending_bytes
+
+    @property
+    def evicted_batches(self) -> int:
+        """Given up for want of room."""
+        return self._ram.evicted_batches + self._flash.evicted_batches
+
+    @property
+    def refused_batches(self) -> int:
+        """Set aside because the cloud will never take them."""
+        return self._ram.refused_batches + self._flash.refused_batches
+
+    @property
+    def flash_bytes_written(self) -> int:
+        """Since the start: what the budget of flash writes is held against."""
+        return self._flash.bytes_written
+
+    def entries(self) -> list[SpoolEntry]:
+        """What waits, oldest first."""
+        return self._flash.entries() + self._ram.entries()
+
+    def oldest(self) -> SpoolEntry | None:
+        """The batch to send next."""
+        return self._flash.oldest() or self._ram.oldest()
+
+    def cloud_is_away(self, away_s: float) -> None:
+        """The cloud has taken nothing for so long; 0 when it has."""
+        self._away_s = away_s
+
+    def append(self, boot: bytes, number: int, message: bytes) -> SpoolEntry:
+        """Keep a batch. Raises SpoolUnwritable where neither directory takes it."""
+        self._ram.next_number = self._flash.next_number = max(self._ram.next_number, self._flash.next_number)
+        has_room = self._ram.pending_bytes + len(message) <= self._ram.limit_bytes
+        if has_room and self._away_s < self._flash_after_s and self._flash.oldest() is None:
+            return self._ram.append(boot, number, message)
+        try:
+            self._move_to_flash()
+            return self._flash.append(boot, number, message)
+        except SpoolUnwritable:
+            if not has_room:
+                raise
+            return self._ram.append(boot, number, message)  # read-only flash; what it holds is older all the same
+
+    def read(self, entry: SpoolEntry) -> bytes:
+        """The batch's bytes. Raises SpoolUnwritable."""
+        return self._of(entry).read(entry)
+
+    def acknowledge(self, entry: SpoolEntry) -> None:
+        """The cloud has it: forget it."""
+        self._of(entry).acknowledge(entry)
+
+    def refuse(self, entry: SpoolEntry) -> None:
+        """The cloud will never take it: set it aside."""
+        self._of(entry).refuse(entry)
+
+    def _of(self, entry: SpoolEntry) -> Spool:
+        return self._ram if entry.path.parent == self._ram.directory else self._flash
+
+    def _move_to_flash(self) -> None:
+        """Each batch is on flash before it leaves RAM: a crash between leaves it in both, and the cloud stores it once."""
+        for entry in self._ram.entries():
+            self._flash.append(entry.boot, entry.number, self._ram.read(entry))
+            self._ram.acknowledge(entry)
