@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
+from math import ceil, floor
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -88,9 +89,9 @@ def show(unit: str, value: float) -> str:
 
 
 def show_interval(unit: str, low: float, high: float) -> str:
-    """The interval: outward to whole units, so that rounding never makes it look surer."""
-    if unit == "devices":
-        low, high = float(int(low)), float(-int(-high // 1))
+    """The interval: outward to whole devices, percents or minutes, so that rounding never makes it look surer."""
+    step = {"share": 0.01, "seconds": 60.0}.get(unit, 1.0)
+    low, high = floor(round(low / step, 6)) * step, ceil(round(high / step, 6)) * step
     return f"likely {show(unit, low)} to {show(unit, high)}"
 
 

@@ -18,6 +18,8 @@ from cloud.stores.lake import QUERIED, partition
 from cloud.warehouse.base import Engine, EngineError, Row
 
 HOUR_MS = 3_600_000
+ZONES = ("inside", "outside")
+"""Zones of mode ``count`` that have a figure."""
 DWELL_BUCKETS_S = (0, 300, 600, 900, 1200, 1800, 2700, 3600, 7200)
 """Begin of each bucket; the last has no end."""
 
@@ -72,16 +74,9 @@ class _Times:
         self.end_ms = max(self.start_ms, min(end_ms, now_ms))
         opens = site.open_spans_ms(date)
         self.open_ms = opens or [(self.start_ms, end_ms)]
-        self.closed_hours = (
-            [
-                part
-                for start in range(self.start_ms, end_ms, HOUR_MS)
-                for part in _without(start, start + HOUR_MS, opens)
-            ]
-            if opens
-            else []
-        )
-        """Without opening hours nobody is there outside them."""
+        hours = range(self.start_ms, end_ms, HOUR_MS) if site.opening_hours else ()
+        self.closed_hours = [part for start in hours for part in _without(start, start + HOUR_MS, opens)]
+        """Without opening hours nobody is there outside them; on a day on which the store stays shut everybody is."""
         self.quarters = [
             (start, min(start + QUARTER_S * 1000, self.end_ms))
             for start in site.quarters_ms(date)
@@ -145,14 +140,10 @@ class _Coverage:
 
 
 def _figure(metric: str, interval: Interval | None, devices: int, coverage: float | None) -> dict[str, Any]:
-    return {
-        "metric": metric,
-        "value": interval.value if interval else None,
-        "low": interval.low if interval else None,
-        "high": interval.high if interval else None,
-        "devices": devices,
-        "coverage": coverage,
-    }
+    bounds = (interval.value, interval.low, interval.high) if interval else (None, None, None)
+    # An engine adds floats in the order in which its threads come: beyond six decimals the same day would not be the same twice.
+    value, low, high, coverage = (None if x is None else round(x, 6) for x in (*bounds, coverage))
+    return {"metric": metric, "value": value, "low": low, "high": high, "devices": devices, "coverage": coverage}
 
 
 def _day_figures(
@@ -200,6 +191,8 @@ def _quarter_figures(
     ends = dict(times.quarters)
     if mode == "count":
         for row in results["zone_quarters"]:
+            if row["zone"] not in ZONES:
+                continue  # of an agent newer than we are: it lies in the lake until a figure is defined for it
             start, value = row["start_ms"], row["devices"]
             interval = Interval(value, min(value, row["low"]), max(value, row["high"]))
             share = coverage.of_quarter(start, ends[start])
@@ -219,12 +212,12 @@ def _quarter_figures(
             if share is None or share == 0.0:
                 continue  # not heard is not zero: the chart shows a gap
             heard = found.get((preset, start))
-            for metric, variance in (
-                ("occupancy", "occupancy_variance"),
-                ("visitors", "arrivals_variance"),
-                ("passers_by", "arrivals_variance"),
+            for metric, variance, behind in (
+                ("occupancy", "occupancy_variance", "occupants"),
+                ("visitors", "arrivals_variance", "visitors"),
+                ("passers_by", "arrivals_variance", "passers_by"),
             ):
                 value = float(heard[metric]) if heard else 0.0
                 interval = count_interval(value, float(heard[variance]) if heard else 0.0, error, share)
-                devices = int(heard["devices"]) if heard else 0
+                devices = int(heard[behind]) if heard else 0
                 yield {"preset": preset, "start_ms": start, **_figure(metric, interval, devices, share)}

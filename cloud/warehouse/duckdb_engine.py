@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,6 +13,8 @@ from cloud.warehouse.base import PARAMETERS, RESULTS, TABLES, EngineError, Row, 
 
 MEMORY_LIMIT = "1GB"
 THREADS = 2
+_GLOB = re.compile(r"[*?\[]")
+"""What DuckDB would take for a pattern in the name of a file; a data folder may bear any name."""
 
 
 class DuckDbEngine:
@@ -40,7 +43,8 @@ class DuckDbEngine:
 def _open_table(connection: duckdb.DuckDBPyConnection, table: str, locations: Sequence[str]) -> None:
     """A view over the table's objects, or an empty table of the same columns."""
     if locations:
-        connection.read_parquet(list(locations), union_by_name=True).create_view(table)
+        files = [_GLOB.sub(r"[\g<0>]", location) for location in locations]
+        connection.read_parquet(files, union_by_name=True, hive_partitioning=False).create_view(table)
     else:
         connection.execute(f"CREATE TEMP TABLE {table} ({duckdb_columns(table)})")
 

@@ -12,7 +12,15 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from cloud.databases.base import DatabaseError, migrate, replace_rows, require_schema, revision, upsert
 from cloud.databases.tables import day_figures, dirty_days, metadata, sites
 
-SITE = {"site": "shop", "name": "Shop", "time_zone": "UTC", "opening_hours": "{}", "legal_mode": "day", "allows_replay": False, "created_ms": 1}
+SITE = {
+    "site": "shop",
+    "name": "Shop",
+    "time_zone": "UTC",
+    "opening_hours": "{}",
+    "legal_mode": "day",
+    "allows_replay": False,
+    "created_ms": 1,
+}
 
 
 @pytest.fixture(params=sorted(DATABASES))
@@ -22,14 +30,15 @@ def empty(request, tmp_path):
     database.dispose()
 
 
-@pytest.fixture()
+@pytest.fixture
 def database(empty):
     migrate(empty)
     return empty
 
 
 def figure(metric: str, value: float) -> dict[str, object]:
-    return {"site": "shop", "date": "2026-11-20", "preset": "ivizone", "metric": metric, "value": value, "low": 0.0, "high": 9.0, "devices": 9, "coverage": None, "computed_ms": 1}  # fmt: skip
+    named = {"site": "shop", "date": "2026-11-20", "preset": "ivizone", "metric": metric}
+    return {**named, "value": value, "low": 0.0, "high": 9.0, "devices": 9, "coverage": None, "computed_ms": 1}
 
 
 def test_an_empty_database_is_said_to_be_empty(empty):
@@ -73,14 +82,20 @@ def test_a_database_of_a_newer_version_is_refused_in_words(database):
     with database.begin() as connection:
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
 
-    with pytest.raises(DatabaseError, match="9999.*newer"):
+    with pytest.raises(DatabaseError, match=r"9999.*newer"):
         migrate(database)
 
 
 def test_rows_that_are_replaced_twice_are_the_same_as_once(database):
     for _ in range(2):
         with database.begin() as connection:
-            replace_rows(connection, day_figures, [figure("visitors", 3.0), figure("engaged", 1.0)], site="shop", date="2026-11-20")
+            replace_rows(
+                connection,
+                day_figures,
+                [figure("visitors", 3.0), figure("engaged", 1.0)],
+                site="shop",
+                date="2026-11-20",
+            )
 
     with database.connect() as connection:
         assert connection.execute(select(func.count()).select_from(day_figures)).scalar_one() == 2
@@ -91,7 +106,9 @@ def test_replaced_rows_are_replaced_whole_or_not_at_all(database):
         replace_rows(connection, day_figures, [figure("visitors", 3.0)], site="shop", date="2026-11-20")
 
     with pytest.raises(SQLAlchemyError), database.begin() as connection:
-        replace_rows(connection, day_figures, [figure("visitors", 4.0), figure("visitors", 5.0)], site="shop", date="2026-11-20")
+        replace_rows(
+            connection, day_figures, [figure("visitors", 4.0), figure("visitors", 5.0)], site="shop", date="2026-11-20"
+        )
 
     with database.connect() as connection:
         assert connection.execute(select(day_figures.c.value)).scalar_one() == 3.0

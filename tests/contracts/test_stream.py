@@ -45,7 +45,9 @@ def opened(request, tmp_path):
         stream.close()
 
 
-def append(stream, number: int, message: bytes = b"message", agent: str = "ap-1", boot: bytes = b"bootboot", site: str = "shop"):
+def append(
+    stream, number: int, message: bytes = b"message", agent: str = "ap-1", boot: bytes = b"bootboot", site: str = "shop"
+):
     return asyncio.run(stream.append(BatchName(agent, boot, number), site, 1000 + number, message))
 
 
@@ -58,7 +60,9 @@ def test_records_come_back_in_the_order_in_which_they_went_in(opened):
 
     assert [record.message for record in records] == [b"message %d" % number for number in range(7)]
     for site in ("shop-0", "shop-1"):
-        assert [r.received_ms for r in records if r.site == site] == sorted(r.received_ms for r in records if r.site == site)
+        assert [r.received_ms for r in records if r.site == site] == sorted(
+            r.received_ms for r in records if r.site == site
+        )
     for shard in {record.shard for record in records}:
         sequences = [record.sequence for record in records if record.shard == shard]
         assert sequences == sorted(set(sequences))
@@ -75,7 +79,13 @@ def test_a_record_comes_back_as_it_went_in(opened):
 
 @pytest.mark.parametrize(
     ("changed", "is_new"),
-    [({}, False), ({"agent": "ap-2"}, True), ({"boot": b"bootbook"}, True), ({"number": 8}, True), ({"message": b"another"}, False)],
+    [
+        ({}, False),
+        ({"agent": "ap-2"}, True),
+        ({"boot": b"bootbook"}, True),
+        ({"number": 8}, True),
+        ({"message": b"another"}, False),
+    ],
     ids=["same", "agent", "boot", "batch", "message"],
 )
 def test_a_name_is_stored_once(opened, changed, is_new):
@@ -172,7 +182,9 @@ def test_appends_from_several_event_loops_are_answered_each_in_its_own(opened):
     stream = opened()
     stored: list[bool] = []
     threads = [
-        threading.Thread(target=lambda agent=agent: stored.extend(append(stream, n, agent=f"ap-{agent}") for n in range(25)))
+        threading.Thread(
+            target=lambda agent=agent: stored.extend(append(stream, n, agent=f"ap-{agent}") for n in range(25))
+        )
         for agent in range(4)
     ]
     for thread in threads:

@@ -1,5 +1,6 @@
 -- quarters: who was there in each quarter-hour, a row for each preset and quarter. Reads: visits, quarters(start_ms, end_ms).
--- Occupancy is the mean number of visitors' devices inside; arrivals count in the quarter in which they were first heard.
+-- Occupancy is the mean number of visitors' devices inside, occupants how many those were; arrivals count in the quarter in which
+-- they were first heard.
 WITH pairs AS (
   SELECT v.preset, q.start_ms, q.end_ms, v.class, v.p_visitor,
     v.first_ms >= q.start_ms AND v.first_ms < q.end_ms AS arrived,
@@ -9,7 +10,7 @@ WITH pairs AS (
   WHERE v.class <> 'resident'
 )
 SELECT preset, start_ms,
-  COUNT(*) AS devices,
+  COUNT(*) FILTER (WHERE share > 0 AND class IN ('visitor', 'engaged')) AS occupants,
   COALESCE(SUM(share) FILTER (WHERE class IN ('visitor', 'engaged')), 0.0) AS occupancy,
   COALESCE(SUM(share * share * p_visitor * (1.0 - p_visitor)), 0.0) AS occupancy_variance,
   COUNT(*) FILTER (WHERE arrived AND class IN ('visitor', 'engaged')) AS visitors,
