@@ -110,7 +110,7 @@ class BatchSection:
 
     window_s: int = number(30, 5, 300, "seconds of one window", changes_figures=True)
     max_age_s: int = number(30, 1, 3600, "seconds until a batch closes", changes_figures=True)
-    max_sightings: int = number(2000, 1, 4000, "sightings that close a batch earlier", changes_figures=True)
+    max_sightings: int = number(2000, 1, 3500, "sightings that close a batch earlier", changes_figures=True)
     replay_max_age_s: int = number(3600, 1, 86_400, "max_age_s of a replay, in capture time", changes_figures=True)
 
 

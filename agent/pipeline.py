@@ -36,6 +36,9 @@ DECIDE_EVERY_US = SECOND_US
 CLOCK_STEP_US = 60 * SECOND_US
 """Time running backwards by more than this is a clock that was set, not frames out of order."""
 
+NO_KEY = -1
+"""Key epoch of a batch without pseudonyms."""
+
 Window = DayWindow | CountWindow
 
 
@@ -113,6 +116,7 @@ class Pipeline:
         self._has_begun = False
         self._now_us = 0
         self._next_us = 0
+        self._window_start_us = 0
         self._window_end_us = 0
         self._batch_number = 0
         self._batch_start_us = 0
@@ -168,7 +172,7 @@ class Pipeline:
         if not self._has_begun:
             return
         self._take(self.tracker.flush())
-        self._close_window()
+        self._close_window(self._now_us)
         self._close_batch(self._now_us)
 
     def estimate(self) -> DeviceEstimate:
@@ -190,6 +194,7 @@ class Pipeline:
             if now - time_us <= CLOCK_STEP_US:
                 return now  # out of order by a little: two radios, one merge; the order of arrival holds
             self.finish()  # the clock was set back: what was before is closed, and time begins anew
+            self._forget()
             self._begin(time_us)
         else:
             self._listen(now, time_us)
@@ -212,7 +217,7 @@ class Pipeline:
         self._has_begun = True
         self._now_us = self._listened_us = self._batch_start_us = time_us
         self._open_day(time_us)
-        self._window_end_us = self._end_of_window(time_us)
+        self._open_window(time_us)
 
     def _listen(self, last_us: int, time_us: int) -> None:
         """Book the time since the last frame as listened, unless the silence was too long to tell from a deaf radio."""
@@ -223,9 +228,11 @@ class Pipeline:
         self._heard_us += last_us - self._listened_us
         self._listened_us = time_us
 
-    def _end_of_window(self, time_us: int) -> int:
+    def _open_window(self, time_us: int) -> None:
         """Windows are aligned to the epoch, and none runs over the day's end."""
-        return min((time_us // self._window_us + 1) * self._window_us, self._day_end_us)
+        start_us = time_us // self._window_us * self._window_us
+        self._window_start_us = max(start_us, self._day_end_us - DAY_US)
+        self._window_end_us = min(start_us + self._window_us, self._day_end_us)
 
     def _open_day(self, time_us: int) -> None:
         offset_us = self.settings.day_offset_s * SECOND_US
@@ -242,18 +249,21 @@ class Pipeline:
         if forgets:
             self._take(self.tracker.flush())
         end_us = self._window_end_us
-        self._close_window()
+        self._close_window(end_us)
         if day_is_over or time_us - self._batch_start_us >= self.settings.batch_max_age_s * SECOND_US:
             self._close_batch(end_us)
             self._batch_start_us = end_us if time_us - end_us < self._window_us else time_us
         if forgets:
-            # Nothing that could join a device over the day's end (mode day) or over five minutes (mode count) is kept.
-            self._evicted_tracks += self.tracker.evicted_tracks
-            self._past = self.estimate()
-            self.tracker = Tracker(self.settings.tracking)
+            self._forget()
         if day_is_over:
             self._open_day(time_us)
-        self._window_end_us = self._end_of_window(time_us)
+        self._open_window(time_us)
+
+    def _forget(self) -> None:
+        """Keep nothing that could join a device over the day's end (mode day), over five minutes (mode count), or over a step of the clock."""
+        self._evicted_tracks += self.tracker.evicted_tracks
+        self._past = self.estimate()
+        self.tracker = Tracker(self.settings.tracking)
 
     # --- bursts, windows, batches ---------------------------------------------------------------------------------
 
@@ -272,17 +282,16 @@ class Pipeline:
                 track.pseudonym = pseudonymiser.pseudonym(track.head)
             add(burst, share, zone)
 
-    def _close_window(self) -> None:
-        start_ms = (self._window_end_us - self._window_us) // 1000
+    def _close_window(self, end_us: int) -> None:
         if self._window.is_empty():
             return
-        sightings, windows, counts = self._window.close(start_ms, self.tracker.window_estimate())
+        sightings, windows, counts = self._window.close(self._window_start_us // 1000, self.tracker.window_estimate())
         self._sightings += sightings
         self._windows += windows
         self._counts += counts
         while len(self._sightings) >= self.settings.batch_max_sightings:
-            self._close_batch(self._window_end_us)
-            self._batch_start_us = self._window_end_us
+            self._close_batch(end_us)
+            self._batch_start_us = end_us
 
     def _close_batch(self, end_us: int) -> None:
         """Encode and sign what has gathered. A batch without sightings still says that the radio listened."""
@@ -312,7 +321,7 @@ class Pipeline:
                 window_end_ms=end_us // 1000,
                 clock=settings.clock,
                 mode=settings.mode,
-                key_epoch=self._day,
+                key_epoch=self._day if self._pseudonymiser else NO_KEY,
                 config_hash=settings.config_hash,
                 software=settings.software,
             ),
