@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import os
 import random
+import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from hashlib import blake2s
 from pathlib import Path
 from typing import Any
 
 from agent import __version__
+from agent.clock import WallClock
 from agent.config import Config, ConfigError, config_hash
 from agent.delivery import SpoolDelivery
+from agent.log import log
 from agent.pipeline import Pipeline, PipelineSettings
-from agent.privacy.errors import PrivacyError
+from agent.privacy.errors import KeyErased, PrivacyError
 from agent.privacy.pseudonym import Pseudonymiser
-from agent.privacy.ratchet import DayRatchet, SiteKey, replay_ratchet
+from agent.privacy.ratchet import KEY_BYTES, DayRatchet, SiteKey, replay_ratchet
 from agent.proximity import ProximitySettings
 from agent.sources import load_source
 from agent.sources.base import Source
@@ -29,8 +33,41 @@ from agent.wire.cose import sign_message
 from agent.wire.model import ClockState, LegalMode
 
 REPLAY_SILENCE_LIMIT_S = 300
+RELEASED_S = 1_793_491_200
+"""2026-11-01, UTC: a clock that shows an earlier date was not set."""
 LOCAL_NAME = "local"
 """Agent and site of a replay that was never enrolled and goes nowhere."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """A running agent, put together. ``clock`` is None for a capture, whose times are its own."""
+
+    config: Config
+    source: Source
+    pipeline: Pipeline
+    delivery: SpoolDelivery
+    clock: WallClock | None
+
+
+def assemble(config: Config) -> Parts:
+    """Everything that `run` needs. Raises ConfigError, SourceError, SpoolError, UploadError."""
+    source = open_source(config)
+    if is_capture(source):
+        pipeline = replay_pipeline(config, source, is_enrolled=True, max_age_s=config.batch.max_age_s)
+        return Parts(config, source, pipeline, delivery(config, waits_for_room=True), None)
+    clock = wall_clock(config)
+    return Parts(config, source, live_pipeline(config, clock), delivery(config, waits_for_room=False), clock)
+
+
+def wall_clock(config: Config) -> WallClock:
+    """The machine's clock, and whether it was set."""
+    marker = config.clock.synced_file
+
+    def is_set() -> bool:
+        return os.path.exists(marker) if marker else time.time() >= RELEASED_S
+
+    return WallClock(is_set, lambda: time.time_ns() // 1000, lambda: time.monotonic_ns() // 1000, config.clock.wait_s)
 
 
 def open_source(config: Config, paths: tuple[str, ...] | None = None) -> Source:
@@ -58,12 +95,14 @@ def is_capture(source: Source) -> bool:
     return hasattr(source, "identity")
 
 
-def live_pipeline(config: Config) -> Pipeline:
+def live_pipeline(config: Config, clock: WallClock) -> Pipeline:
     """A pipeline that signs with the enrolled key and moves the site's ratchet. Raises ConfigError."""
-    keeper = SiteKeyFile(Path(config.privacy.site_key_file))
-    settings = _settings(config, os.urandom(8), ClockState.SYNCED, config.batch.max_age_s)
+    settings = _settings(config, os.urandom(8), clock.state, config.batch.max_age_s)
+    signer = _signer(config)
+    if config.privacy.mode == "count":
+        return Pipeline(settings, signer, _without_keys)
     return Pipeline(
-        settings, _signer(config), _without_keys if config.privacy.mode == "count" else keeper.pseudonymiser_for
+        settings, signer, LiveKeys(SiteKeyFile(Path(config.privacy.site_key_file)), clock).pseudonymiser_for
     )
 
 
@@ -132,6 +171,25 @@ class SiteKeyFile:
         key = ratchet.key_of(day)
         self.save(ratchet.state())
         return Pseudonymiser(key)
+
+
+class LiveKeys:
+    """Day keys of a running agent. A step of the ratchet cannot be taken back, so a clock that was never set does not move it:
+    pseudonyms are then made under a key of chance, as if this access point were alone."""
+
+    def __init__(self, keeper: SiteKeyFile, clock: WallClock) -> None:
+        self._keeper = keeper
+        self._clock = clock
+        keeper.load()  # a missing or mistyped key is said at the start, not at the first frame
+
+    def pseudonymiser_for(self, day: int) -> Pseudonymiser:
+        """Raises ConfigError."""
+        if self._clock.state is ClockState.SYNCED:
+            try:
+                return self._keeper.pseudonymiser_for(day)
+            except KeyErased as error:
+                log.error("day_key_missing", trouble=str(error))
+        return Pseudonymiser(os.urandom(KEY_BYTES))
 
 
 class ReplayKeys:

@@ -54,6 +54,20 @@ class SourceSection:
     paths: tuple[str, ...] = field(
         default=(), metadata={"meaning": "captures that the source 'pcap' reads; - is standard input"}
     )
+    ubus_socket: str = text("/var/run/ubus/ubus.sock", "socket of OpenWrt's ubusd, for the source 'hostapd'")
+    hostapd_probes: str = choice(
+        "auto",
+        ("auto", "always", "never"),
+        "auto: hear hostapd's probe requests unless the chip is known to crash; never: joined devices only",
+        changes_figures=True,
+    )
+    interface: str = text("mon0", "monitor interface that the source 'monitor' listens on")
+    ring_kib: int = number(512, 128, 16_384, "KiB of memory for frames that wait to be read; 250 frames in 64")
+    silence_s: float = number(10.0, 2, 3600, "seconds without any frame after which nobody can say that it listened")
+    channel_file: str = text("", "where a channel plan reports its channel; empty: it is taken from the frames")
+    restore_command: str = text(
+        "", "run with the condition as last word when the monitor interface is lost; empty: none"
+    )
 
 
 @dataclass(frozen=True)
@@ -138,6 +152,25 @@ class UploadSection:
 
 
 @dataclass(frozen=True)
+class ClockSection:
+    """When the wall clock can be believed."""
+
+    synced_file: str = text(
+        "", "file that exists once the clock was set; empty: a date after the program's own will do"
+    )
+    wait_s: int = number(600, 0, 86_400, "seconds for which frames wait for the clock before they go on unsynced")
+
+
+@dataclass(frozen=True)
+class StateSection:
+    """Where `run` says how it is, for people and for monitoring."""
+
+    status_file: str = text("", "JSON, on a RAM disk; empty: none")
+    metrics_file: str = text("", "OpenMetrics text for a collector of text files, on a RAM disk; empty: none")
+    every_s: int = number(10, 1, 3600, "seconds between two writes")
+
+
+@dataclass(frozen=True)
 class LogSection:
     """What goes to stderr."""
 
@@ -158,6 +191,8 @@ class Config:
     batch: BatchSection = field(default_factory=BatchSection)
     spool: SpoolSection = field(default_factory=SpoolSection)
     upload: UploadSection = field(default_factory=UploadSection)
+    clock: ClockSection = field(default_factory=ClockSection)
+    state: StateSection = field(default_factory=StateSection)
     log: LogSection = field(default_factory=LogSection)
 
 

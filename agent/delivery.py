@@ -16,7 +16,7 @@ from agent.pipeline import SignedBatch
 from agent.spool import Spool, SpoolEntry, SpoolError, TieredSpool
 from agent.upload.backoff import Backoff
 from agent.upload.plan import Verdict
-from agent.upload.uploader import Uploader
+from agent.upload.uploader import UploadCounts, Uploader
 
 MEMORY_BATCHES = 64
 """Batches that may wait in memory while the disk takes none: at most 4 MiB."""
@@ -71,6 +71,7 @@ class SpoolDelivery:
         self._changed = threading.Condition()
         self._stopping = False
         self._locked_out = False
+        self._given_up = 0
         self._spool_trouble = ""
         self._last_taken_s = time.monotonic()
         self._worker = threading.Thread(target=self._work, name="ivizone-upload", daemon=True)
@@ -80,7 +81,29 @@ class SpoolDelivery:
     @property
     def left(self) -> int:
         """Batches that still wait."""
-        return len(self._spool.entries()) + len(self._memory)
+        with self._changed:
+            return len(self._spool.entries()) + len(self._memory)
+
+    @property
+    def waiting_bytes(self) -> int:
+        """Their size."""
+        with self._changed:
+            return self._spool.pending_bytes + sum(len(batch.message) for batch in self._memory)
+
+    @property
+    def evicted_batches(self) -> int:
+        """Batches given up since the start, because neither disk nor memory had room."""
+        return self._spool.evicted_batches + self._given_up
+
+    @property
+    def flash_bytes_written(self) -> int:
+        """Bytes written to the lasting directory since the start."""
+        return self._spool.flash_bytes_written
+
+    @property
+    def uploads(self) -> UploadCounts:
+        """What the cloud has taken since the start."""
+        return self._uploader.counts if self._uploader else UploadCounts()
 
     @property
     def trouble(self) -> str:
@@ -96,10 +119,10 @@ class SpoolDelivery:
                 )
             evicted = self._spool.evicted_batches
             self._memory.append(batch)
-            given_up = 0
-            while len(self._memory) > MEMORY_BATCHES:
+            given_up = max(0, len(self._memory) - MEMORY_BATCHES)
+            for _ in range(given_up):
                 self._memory.popleft()
-                given_up += 1
+            self._given_up += given_up
             self._memory_to_disk()
             self._changed.notify_all()
             return given_up + self._spool.evicted_batches - evicted

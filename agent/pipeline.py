@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
-from agent.dot11.captured import CapturedFrame, Tick
+from agent.dot11.captured import CapturedFrame, Event, Heard, Presence, Tick
 from agent.dot11.decoder import Decoder
 from agent.dot11.errors import UnknownLinkType
 from agent.dot11.probe_request import ProbeRequest, Skipped
@@ -26,7 +26,7 @@ from agent.tracking.bursts import Burst
 from agent.tracking.tracker import DeviceEstimate, Tracker, TrackingSettings
 from agent.wire.codec import encode_batch
 from agent.wire.limits import SPEC_VERSION
-from agent.wire.model import Batch, ClockState, Header, LegalMode, Sighting, WindowEstimate, ZoneCount
+from agent.wire.model import AddressKind, Batch, ClockState, Header, LegalMode, Sighting, WindowEstimate, ZoneCount
 
 SECOND_US = 1_000_000
 DAY_US = 86_400 * SECOND_US
@@ -82,6 +82,8 @@ class Totals:
     frames: int = 0
     probe_requests: int = 0
     skipped: dict[str, int] = field(default_factory=dict)
+    kernel_drops: int = 0
+    listening_ms: dict[int, int] = field(default_factory=dict)
     sightings: int = 0
     batches: int = 0
     bytes: int = 0
@@ -104,6 +106,8 @@ class Pipeline:
         self.ledger = Ledger()
         self.tracker = Tracker(settings.tracking)
         self.settings = settings
+        self.clock = settings.clock
+        """What the wall clock is worth now; the runner keeps it true."""
         self._sign = sign
         self._pseudonymiser_for = pseudonymiser_for
         self._pseudonymiser: Pseudonymiser | None = None
@@ -127,11 +131,12 @@ class Pipeline:
         self._day_end_us = 0
         self._listened_us = 0
         self._heard_us = 0
+        self._events_rssi_rejected = 0
         self._evicted_tracks = 0
         self._reported = (0, 0, 0)
         self._past = DeviceEstimate(0.0, 0.0, 0.0, 1.0)
 
-    def run(self, frames: Iterable[CapturedFrame | Tick]) -> Iterator[SignedBatch]:
+    def run(self, frames: Iterable[Heard]) -> Iterator[SignedBatch]:
         """Feed every frame, give each batch as soon as it is closed, and the last one at the end."""
         feed, ready = self.feed, self._ready
         for frame in frames:
@@ -143,12 +148,10 @@ class Pipeline:
         yield from ready
         ready.clear()
 
-    def feed(self, frame: CapturedFrame | Tick) -> Burst | Skipped | None:
+    def feed(self, frame: Heard) -> Burst | Skipped | None:
         """Take one frame in. Gives the burst it went into, the reason why it was skipped, or None for a tick."""
-        if isinstance(frame, Tick):
-            self._book(frame)
-            self._pass_time(frame.time_us)
-            return None
+        if not isinstance(frame, CapturedFrame):
+            return self._take_word(frame)
         data, time_us, link_type, _, is_cut = frame
         if link_type != self._link_type:
             self._choose_decoder(link_type)
@@ -166,6 +169,28 @@ class Pipeline:
             return request
         ledger.probe_requests += 1
         return self.tracker.observe(request, time_us)
+
+    def _take_word(self, word: Event | Presence | Tick) -> Burst | Skipped | None:
+        """What a source says without a frame to decode."""
+        time_us = word.time_us
+        if isinstance(word, Tick):
+            self._book(word)
+            self._pass_time(time_us)
+            return None
+        if time_us >= self._next_us or time_us < self._now_us:
+            time_us = self._pass_time(time_us)
+        self._now_us = time_us
+        if isinstance(word, Presence):
+            burst = self.tracker.observe(word.request, time_us)
+            burst.is_associated = True
+            return burst
+        self.ledger.frames += 1
+        self._events_rssi_rejected += word.is_rssi_rejected
+        if isinstance(word.request, Skipped):
+            self.ledger.skip(word.request.reason)
+            return word.request
+        self.ledger.probe_requests += 1
+        return self.tracker.observe(word.request, time_us)
 
     def finish(self) -> None:
         """The source has ended: decide what is open, close the window and the batch."""
@@ -272,6 +297,8 @@ class Pipeline:
         add, proximity, pseudonymiser = self._window.add, self.settings.proximity, self._pseudonymiser
         for burst in bursts:
             track = burst.track
+            if burst.is_associated:
+                track.kind = AddressKind.ASSOCIATED
             burst.p_inside = share = p_inside(burst.rssi, proximity)
             zone = None
             if share is not None:
@@ -297,7 +324,7 @@ class Pipeline:
         """Encode and sign what has gathered. A batch without sightings still says that the radio listened."""
         decoders = [decoder for decoder in self._decoders.values() if decoder is not None]
         counters = (
-            sum(decoder.rssi_rejected for decoder in decoders),
+            sum(decoder.rssi_rejected for decoder in decoders) + self._events_rssi_rejected,
             sum(decoder.fcs_unflagged for decoder in decoders),
             self._evicted_tracks + self.tracker.evicted_tracks,
         )
@@ -319,7 +346,7 @@ class Pipeline:
                 batch=self._batch_number,
                 window_start_ms=self._batch_start_us // 1000,
                 window_end_ms=end_us // 1000,
-                clock=settings.clock,
+                clock=self.clock,
                 mode=settings.mode,
                 key_epoch=self._day if self._pseudonymiser else NO_KEY,
                 config_hash=settings.config_hash,
@@ -347,6 +374,9 @@ class Pipeline:
         totals.probe_requests += ledger.probe_requests
         for reason, count in ledger.skipped.items():
             totals.skipped[reason] = totals.skipped.get(reason, 0) + count
+        for channel, listened_ms in ledger.listening_ms.items():
+            totals.listening_ms[channel] = totals.listening_ms.get(channel, 0) + listened_ms
+        totals.kernel_drops += ledger.kernel_drops
         totals.sightings += len(batch.sightings)
         totals.batches += 1
         totals.bytes += size

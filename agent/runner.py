@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from agent.delivery import Delivery
-from agent.dot11.captured import CapturedFrame, Tick
+from agent.dot11.captured import Heard, Tick
 from agent.pipeline import Pipeline, Totals
 from agent.sources.base import LiveSource, Source
 
@@ -34,15 +34,18 @@ def run(
     drain_s: float = 5.0,
     should_stop: Callable[[], bool] | None = None,
     progress: Callable[[Totals, float], None] | None = None,
+    watched: Callable[[Iterable[Heard]], Iterable[Heard]] = iter,
 ) -> Outcome:
-    """Run until the source ends or ``should_stop``. ``speed`` is capture seconds a second, 0 for as fast as possible.
+    """Run until the source ends or ``should_stop``. ``speed`` is capture seconds a second, 0 for as fast as possible;
+    ``watched`` is put between the source and the pipeline.
 
     Closes the source whatever happens. Raises SourceError; the batches made before it are with the delivery.
     """
     started = time.monotonic()
-    frames: Iterable[CapturedFrame | Tick] = source
+    frames: Iterable[Heard] = source
     if speed:
         frames = paced(frames, speed, should_stop)
+    frames = watched(frames)
     if should_stop:
         frames = until(frames, should_stop, source)
     try:
@@ -57,9 +60,7 @@ def run(
     return Outcome(pipeline.totals, seconds, list(getattr(source, "troubles", ())))
 
 
-def until(
-    frames: Iterable[CapturedFrame | Tick], should_stop: Callable[[], bool], source: Source
-) -> Iterator[CapturedFrame | Tick]:
+def until(frames: Iterable[Heard], should_stop: Callable[[], bool], source: Source) -> Iterator[Heard]:
     """The frames until somebody wants us to stop, and then what a live source listened and lost since its last tick."""
     for frame in frames:
         yield frame
@@ -69,9 +70,7 @@ def until(
         yield source.last_tick()
 
 
-def paced(
-    frames: Iterable[CapturedFrame | Tick], speed: float, should_stop: Callable[[], bool] | None = None
-) -> Iterator[CapturedFrame | Tick]:
+def paced(frames: Iterable[Heard], speed: float, should_stop: Callable[[], bool] | None = None) -> Iterator[Heard]:
     """Hold each frame back until its time has come, ``speed`` capture seconds a second; ticks fill the silence."""
     first_us: int | None = None
     started = time.monotonic()

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from agent.dot11.captured import CapturedFrame, Tick
+from agent.dot11.captured import CapturedFrame, Heard
 from agent.dot11.decoder import Decoder
 from agent.dot11.errors import UnknownLinkType
 from agent.dot11.probe_request import ProbeRequest, Skipped
@@ -42,13 +42,13 @@ class Survey:
     def __post_init__(self) -> None:
         self.tracker = Tracker(self.tracking)
 
-    def walk(self, frames: Iterable[CapturedFrame | Tick]) -> Iterator[SurveyedFrame]:
+    def walk(self, frames: Iterable[Heard]) -> Iterator[SurveyedFrame]:
         """Each frame in turn. Its burst's track and p_inside are set when the walk is over."""
         tracker = self.tracker
         decoders: dict[int, Decoder | None] = {}
         now_us = next_us = 0
         for frame in frames:
-            if isinstance(frame, Tick):
+            if not isinstance(frame, CapturedFrame):
                 continue
             if frame.link_type not in decoders:
                 decoders[frame.link_type] = _decoder(frame.link_type)

@@ -16,6 +16,8 @@ TRUNCATED_ELEMENTS = Skipped("truncated_elements")
 BAD_LINK_HEADER = Skipped("bad_link_header")
 BAD_ADDRESS = Skipped("bad_address")
 EMPTY_FRAME = Skipped("empty_frame")
+DUPLICATE_EVENT = Skipped("duplicate_event")
+MALFORMED_EVENT = Skipped("malformed_event")
 
 SKIP_REASONS = tuple(
     skipped.reason
@@ -29,5 +31,7 @@ SKIP_REASONS = tuple(
         BAD_LINK_HEADER,
         BAD_ADDRESS,
         EMPTY_FRAME,
+        DUPLICATE_EVENT,
+        MALFORMED_EVENT,
     )
 )

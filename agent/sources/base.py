@@ -1,6 +1,6 @@
 """What every source of frames promises (shell).
 
-A source is an iterable of ``CapturedFrame`` and ``Tick``. It never drops in silence: what it lost itself (kernel drops,
+A source is an iterable of frames, of word of frames or devices, and of ticks (``Heard``). It never drops in silence: what it lost itself (kernel drops,
 a broken end of a file) it counts and gives back from ``losses``. A live source says the same in its ticks, together with
 how long it listened on which channel, so that both reach the ledger of the batch that they belong to.
 """
@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Protocol, Self, runtime_checkable
 
-from agent.dot11.captured import CapturedFrame, Tick
+from agent.dot11.captured import CapturedFrame, Heard, Tick
 
 if TYPE_CHECKING:
     from agent.config import SourceSection
@@ -26,7 +26,7 @@ class Source(Protocol):
         """The source that the section ``source`` of the configuration describes. Raises SourceError."""
         ...
 
-    def __iter__(self) -> Iterator[CapturedFrame | Tick]: ...
+    def __iter__(self) -> Iterator[Heard]: ...
 
     def losses(self) -> dict[str, int]:
         """Frames that the source itself lost since its start, by reason (a key of ``agent.ledger.LOSS_REASONS``)."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,7 +46,7 @@ class Spool:
         self.limit_bytes = limit_bytes
         self.evicted_batches = 0
         self.refused_batches = 0
-        self.bytes_written = 0
+        self.flash_bytes_written = 0
         """Since the start."""
         try:
             directory.mkdir(parents=True, exist_ok=True)
@@ -70,11 +71,18 @@ class Spool:
         return next(iter(self._entries.values()), None)
 
     def append(self, boot: bytes, number: int, message: bytes) -> SpoolEntry:
-        """Keep a batch; it is durable when this returns. Raises SpoolUnwritable, and then nothing of it is kept."""
+        """Keep a batch; it is durable when this returns. Raises SpoolUnwritable, and then nothing of it is kept.
+
+        (Unless the disk takes back nothing either; then a restart may find it, whole, and the cloud stores it once.)
+        """
         while self._entries and self.pending_bytes + len(message) > self.limit_bytes:
-            self._remove(next(iter(self._entries.values())))
+            oldest = next(iter(self._entries.values()))
+            self._unlink(oldest)
+            self._forget(oldest)
             self.evicted_batches += 1
-        name = f"{self.next_number:016d}-{boot.hex()}-{number:010d}.cose"
+        sequence = self.next_number
+        self.next_number += 1  # also of one that fails: no two files ever bear one number
+        name = f"{sequence:016d}-{boot.hex()}-{number:010d}.cose"
         path, part = self.directory / name, self.directory / f"{name}.part"
         try:
             with open(part, "wb") as file:
@@ -84,12 +92,13 @@ class Spool:
             part.rename(path)
             self._sync_directory()
         except OSError as error:
-            part.unlink(missing_ok=True)
+            for leftover in (part, path):
+                with suppress(OSError):
+                    leftover.unlink()
             raise self._unwritable("written", error) from error
-        entry = self._entries[self.next_number] = SpoolEntry(path, self.next_number, boot, number, len(message))
-        self.next_number += 1
+        entry = self._entries[sequence] = SpoolEntry(path, sequence, boot, number, len(message))
         self.pending_bytes += len(message)
-        self.bytes_written += len(message)
+        self.flash_bytes_written += len(message)
         return entry
 
     def cloud_is_away(self, away_s: float) -> None:
@@ -103,21 +112,28 @@ class Spool:
             raise self._unwritable("read", error) from error
 
     def acknowledge(self, entry: SpoolEntry) -> None:
-        """The cloud has it: forget it."""
-        self._remove(entry)
+        """The cloud has it: forget it. Raises SpoolUnwritable where the disk keeps it; it is forgotten all the same, until the next start."""
+        self._forget(entry)
+        self._unlink(entry)
 
     def refuse(self, entry: SpoolEntry) -> None:
-        """The cloud will never take it: set it aside, so that it does not hold up the others."""
+        """The cloud will never take it: set it aside, so that it does not hold up the others.
+
+        Raises SpoolUnwritable where the disk does not do it; it holds up nobody all the same, until the next start.
+        """
+        if entry.sequence not in self._entries:
+            return  # it made room while the cloud looked at it
+        self._forget(entry)
+        self.refused_batches += 1
         aside = self.directory / "refused"
         try:
             aside.mkdir(exist_ok=True)
-            entry.path.rename(aside / entry.path.name)
+            with suppress(FileNotFoundError):  # somebody removed it: there is nothing to set aside, and nothing to send
+                entry.path.rename(aside / entry.path.name)
             for old in self._refused()[:-REFUSED_KEPT]:
                 old.unlink()
         except OSError as error:
             raise self._unwritable("moved", error) from error
-        self._forget(entry)
-        self.refused_batches += 1
 
     def _refused(self) -> list[Path]:
         return sorted((self.directory / "refused").glob("*.cose"))
@@ -127,17 +143,17 @@ class Spool:
         for path in sorted(self.directory.iterdir()):
             match = FILE_NAME.fullmatch(path.name)
             if match:
-                found.append(
-                    SpoolEntry(path, int(match[1]), bytes.fromhex(match[2]), int(match[3]), path.stat().st_size)
-                )
+                with suppress(FileNotFoundError):  # sent by the agent that runs while somebody looks
+                    found.append(
+                        SpoolEntry(path, int(match[1]), bytes.fromhex(match[2]), int(match[3]), path.stat().st_size)
+                    )
         return found
 
-    def _remove(self, entry: SpoolEntry) -> None:
+    def _unlink(self, entry: SpoolEntry) -> None:
         try:
             entry.path.unlink(missing_ok=True)
         except OSError as error:
             raise self._unwritable("removed", error) from error
-        self._forget(entry)
 
     def _forget(self, entry: SpoolEntry) -> None:
         if self._entries.pop(entry.sequence, None):

@@ -46,7 +46,7 @@ class TieredSpool:
     @property
     def flash_bytes_written(self) -> int:
         """Since the start: what the budget of flash writes is held against."""
-        return self._flash.bytes_written
+        return self._flash.flash_bytes_written
 
     def entries(self) -> list[SpoolEntry]:
         """What waits, oldest first."""

@@ -83,7 +83,7 @@ def test_both_ends_of_a_range_are_allowed_and_beyond_them_is_a_mistake(section: 
         pytest.param(
             "tracing: {}",
             "agent.yaml: tracing is unknown; did you mean 'tracking'? allowed: "
-            "agent, source, cloud, privacy, tracking, proximity, batch, spool, upload, log",
+            + ", ".join(section.name for section in fields(Config)),
             id="a section with a typing mistake",
         ),
         pytest.param(
