@@ -14,6 +14,7 @@ from sqlalchemy import Engine as Database
 from sqlalchemy import delete, select
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 
 from cloud.consumer.consumer import Consumer
 from cloud.databases.base import migrate
@@ -135,6 +136,7 @@ class Embedded:
     def app(self, *, works: bool = True) -> Starlette:
         """Ingest and the merchant's page. ``works`` starts the worker with the server."""
         from cloud.dashboard.app import Dashboard
+        from cloud.dashboard.headers import SafeHeaders
 
         @asynccontextmanager
         async def lifespan(_app: Starlette) -> Any:
@@ -145,7 +147,12 @@ class Embedded:
 
         ingest = Ingest(self.stream, self.fleet, self.now_ms)
         dashboard = Dashboard(self.database, self.fleet, self.now_ms, lambda: self.figures_version)
-        return Starlette(routes=[*ingest.routes(), *dashboard.routes()], lifespan=lifespan)
+        return Starlette(
+            routes=[*ingest.routes(), *dashboard.routes()],
+            middleware=[Middleware(SafeHeaders)],
+            exception_handlers={404: dashboard.not_there},
+            lifespan=lifespan,
+        )
 
 
 def open_database(folder: Path) -> Database:

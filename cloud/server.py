@@ -11,6 +11,7 @@ import uvicorn
 from starlette.applications import Starlette
 
 START_S = 20.0
+BACKLOG = 2048
 
 
 def listen(host: str, port: int) -> sockets.socket | None:
@@ -19,6 +20,7 @@ def listen(host: str, port: int) -> sockets.socket | None:
     socket.setsockopt(sockets.SOL_SOCKET, sockets.SO_REUSEADDR, 1)
     try:
         socket.bind((host, port))
+        socket.listen(BACKLOG)  # so that whoever was told the address may knock before the application is ready
     except OSError:
         socket.close()
         return None

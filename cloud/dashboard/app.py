@@ -23,7 +23,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoes
 from sqlalchemy import Engine
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
@@ -34,16 +34,10 @@ from cloud.domain.site import Site
 from cloud.fleet.registry import Fleet
 
 FOLDER = Path(__file__).parent
-HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
-    "base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "same-origin",
-    "Cache-Control": "no-cache",
-}
-"""Everything is ours and in files: no inline script or style can run, and no other site is asked for anything."""
 CHARTS_DAY = ("occupancy", "visitors", "passers_by")
 CHARTS_COUNT = ("heard_inside", "heard_outside")
+FIRST_DATE, LAST_DATE = "1969-12-31", "2999-12-31"
+"""A capture without a clock begins in 1970, west of Greenwich a day earlier; at the calendar's own ends no day has a neighbour."""
 Handler = Callable[[Request], Awaitable[Response]]
 
 
@@ -106,13 +100,19 @@ class Dashboard:
         try:
             asked = await run_in_threadpool(self._asked, request)
         except NotThere as error:
-            return JSONResponse({"error": str(error)}, status_code=404, headers=HEADERS)
+            return JSONResponse({"error": str(error)}, status_code=404)
         shown = await run_in_threadpool(self._shown, asked)
         content = json.dumps(_as_data(shown), ensure_ascii=False, separators=(",", ":")).encode()
         etag = f'"{hashlib.sha256(content).hexdigest()[:20]}"'
         if request.headers.get("if-none-match") == etag:
-            return Response(status_code=304, headers={**HEADERS, "ETag": etag})
-        return Response(content, media_type="application/json", headers={**HEADERS, "ETag": etag})
+            return Response(status_code=304, headers={"ETag": etag})
+        return Response(content, media_type="application/json", headers={"ETag": etag})
+
+    async def not_there(self, request: Request, _error: Exception) -> Response:
+        """The answer where no route fits."""
+        if request.url.path.startswith("/v1/"):
+            return PlainTextResponse("there is no such route; agent/wire/SPEC.md, section 7 lists them\n", 404)
+        return self._page("not_there.html", status=404, message="There is no page of that name.")
 
     # --- what is asked and shown --------------------------------------------------------------------------------------
 
@@ -129,6 +129,8 @@ class Dashboard:
             date = Date.fromisoformat(date).isoformat()
         except ValueError:
             raise NotThere("The date cannot be read; write it as 2026-11-20.") from None
+        if not FIRST_DATE <= date <= LAST_DATE:
+            raise NotThere(f"There are days from {FIRST_DATE} to {LAST_DATE}.")
         return Asked(site, date, preset)
 
     def _default_date(self, site: Site) -> str:
@@ -183,7 +185,7 @@ class Dashboard:
         return "silent" if self._queries.agents(site.site) else "new"
 
     def _page(self, template: str, status: int = 200, **values: Any) -> Response:
-        return HTMLResponse(self._templates.get_template(template).render(**values), status, headers=HEADERS)
+        return HTMLResponse(self._templates.get_template(template).render(**values), status)
 
 
 def _shown_starts(site: Site, date: str, quarters: dict[str, list[dict[str, Any]]]) -> list[int]:

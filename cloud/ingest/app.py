@@ -2,19 +2,19 @@
 
 | route | answers |
 | --- | --- |
-| POST /v1/batches | 202 stored, 200 stored earlier, 400, 401, 403, 413, 422, 503, 507 |
-| POST /v1/enrol | 201, 400, 401 |
-| GET /v1/agents/self/config | 200, 304, 401, 403 |
+| POST /v1/batches | 202 stored, 200 stored earlier, 400, 401, 403, 413, 422, 503, 507; 408 for a body that does not come |
+| POST /v1/enrol | 201, 400, 401, 503 |
+| GET /v1/agents/self/config | 200, 304, 401, 403, 503 |
 | GET /healthz, /readyz, /metrics | 200; readyz 503 while the stream or the database does not answer |
 """
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 import re
 from base64 import b64decode
-from binascii import Error as Base64Error
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -38,6 +38,9 @@ from cloud.streams.base import BatchName, Stream, StreamError, StreamFull
 RETRY_AFTER_S = 5
 MAX_ENROL_BYTES = 4096
 REQUEST_CLOCK_S = 300
+LET_GO_BYTES = 1 << 20
+BODY_S = 20.0
+"""How long a body of at most 64 KiB may take: who sends a byte a minute holds a connection, and no longer than this."""
 AUTHORIZATION = re.compile(r'Ivizone agent="([^"]{1,128})", time="(\d{1,12})", signature="([A-Za-z0-9+/=]{88})"')
 
 
@@ -70,11 +73,15 @@ class Ingest:
 
     async def batches(self, request: Request) -> Response:
         """Take one signed batch."""
-        body = await _body(request, MAX_COMPRESSED_BYTES)
-        if body is None:
-            answer = _refusal(Rejected(413, f"a message may have at most {MAX_COMPRESSED_BYTES} bytes"))
-        else:
-            answer = await self._take(body)
+        body: bytes | None = b""
+        try:
+            body = await _body(request, MAX_COMPRESSED_BYTES)
+            if body is None:
+                answer = _refusal(Rejected(413, f"a message may have at most {MAX_COMPRESSED_BYTES} bytes"))
+            else:
+                answer = await self._take(body)
+        except TimeoutError:
+            answer = _refusal(Rejected(408, f"the body did not come within {BODY_S:.0f} s; send it again"))
         self.metrics.count(answer.status_code, len(body or b""))
         return answer
 
@@ -119,28 +126,28 @@ class Ingest:
 
     async def enrol(self, request: Request) -> Response:
         """Register an access point against a one-time token."""
-        body = await _body(request, MAX_ENROL_BYTES)
         try:
-            asked = json.loads(body or b"")
-            token, software = asked["token"], asked["software"]
-            public_key = b64decode(asked["public_key"], validate=True)
-            if not (
-                isinstance(token, str)
-                and isinstance(software, str)
-                and len(public_key) == 32
-                and 0 < len(software) <= 128
-            ):
-                raise ValueError
-        except (ValueError, KeyError, TypeError, Base64Error):
+            asked = _enrolment(await _body(request, MAX_ENROL_BYTES) or b"")
+        except TimeoutError:
+            return _refusal(Rejected(408, f"the body did not come within {BODY_S:.0f} s; send it again"))
+        if asked is None:
             return _refusal(Rejected(400, 'send {"token", "public_key": base64 of 32 bytes, "software"} as JSON'))
         try:
-            agent, site = await run_in_threadpool(self._fleet.enrol, token, public_key, software)
+            agent, site = await run_in_threadpool(self._fleet.enrol, *asked)
         except EnrolmentRefused as error:
             return _refusal(Rejected(401, str(error)))
+        except SQLAlchemyError:
+            return _later(503, "the database does not answer")
         return JSONResponse({"agent": agent, "site": site.site, "config": self._config_of(site)}, status_code=201)
 
     async def config(self, request: Request) -> Response:
         """The configuration that the cloud wants an access point to have, to whoever signs as it."""
+        try:
+            return await self._config(request)
+        except SQLAlchemyError:
+            return _later(503, "the database does not answer")
+
+    async def _config(self, request: Request) -> Response:
         match = AUTHORIZATION.fullmatch(request.headers.get("authorization", ""))
         known = await self._agent(match[1]) if match else None
         if match is None or known is None or abs(int(match[2]) - self._now_ms() / 1000) > REQUEST_CLOCK_S:
@@ -148,7 +155,7 @@ class Ingest:
                 Rejected(401, "sign the request as agent/wire/SPEC.md, section 7 says, with a clock within 5 minutes")
             )
         signed = f"ivizone-request\n{request.method}\n{request.url.path}\n{match[2]}".encode()
-        if not known.has_signed(b64decode(match[3]), signed):
+        if not known.has_signed(_signature(match[3]), signed):
             return _refusal(Rejected(401, "bad signature"))
         if known.record.is_revoked:
             return _refusal(Rejected(403, "this agent was revoked"))
@@ -180,31 +187,61 @@ class Ingest:
 
     async def metrics_text(self, _request: Request) -> Response:
         """Counters in OpenMetrics."""
-        waiting = await run_in_threadpool(self._stream.waiting)
+        try:
+            waiting = await run_in_threadpool(self._stream.waiting)
+        except StreamError as error:
+            return _later(503, str(error))
         return Response(
             self.metrics.text(waiting), media_type="application/openmetrics-text; version=1.0.0; charset=utf-8"
         )
 
 
 async def _body(request: Request, limit: int) -> bytes | None:
-    """The body, None where it is longer than ``limit``; no more than that is ever kept."""
+    """The body, None where it is longer than ``limit``; no more than that is ever kept. Raises TimeoutError.
+
+    A body a little too long is read to its end and let go: a sender that is still writing would not read our answer.
+    """
     declared = request.headers.get("content-length", "0")
-    if not declared.isdecimal() or int(declared) > limit:
+    if not declared.isdecimal() or int(declared) > limit + LET_GO_BYTES:
         return None
     parts, size = [], 0
     try:
-        async for part in request.stream():
-            size += len(part)
-            if size > limit:
-                return None
-            parts.append(part)
+        async with asyncio.timeout(BODY_S):
+            async for part in request.stream():
+                size += len(part)
+                if size <= limit:
+                    parts.append(part)
+                elif size > limit + LET_GO_BYTES:
+                    break
     except ClientDisconnect:
         return b""
-    return b"".join(parts)
+    return b"".join(parts) if size <= limit else None
+
+
+def _enrolment(body: bytes) -> tuple[str, bytes, str] | None:
+    """Token, public key and software of a request to enrol, None where it is none."""
+    try:
+        asked = json.loads(body)
+        token, software = asked["token"], asked["software"]
+        public_key = b64decode(asked["public_key"], validate=True)
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
+    are_texts = isinstance(token, str) and isinstance(software, str) and token.isascii() and software.isprintable()
+    return (token, public_key, software) if are_texts and len(public_key) == 32 and 0 < len(software) <= 128 else None
+
+
+def _signature(text: str) -> bytes:
+    """The bytes of a signature; none of it where it is no base64, and that signs nothing."""
+    try:
+        return b64decode(text, validate=True)
+    except ValueError:
+        return b""
 
 
 def _refusal(rejected: Rejected) -> Response:
-    return PlainTextResponse(rejected.reason + "\n", status_code=rejected.status)
+    # Of a body that was not read to its end the server would read on, and a next request would begin in the middle of it.
+    headers = {"Connection": "close"} if rejected.status in (408, 413) else None
+    return PlainTextResponse(rejected.reason + "\n", status_code=rejected.status, headers=headers)
 
 
 def _later(status: int, reason: str) -> Response:

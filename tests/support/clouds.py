@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import httpx
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from sqlalchemy import select
 from support.batches import KEY, batch, sighting, signed
@@ -16,6 +19,7 @@ from agent.wire.model import Batch, ClockState, LedgerCounts, LegalMode, WindowE
 from cloud.databases.tables import agents, day_figures, dwell_buckets, ledger_days, quarter_figures
 from cloud.domain.site import Site, parse_hours
 from cloud.embedded import Embedded
+from cloud.server import ServerThread, listen
 from cloud.streams.base import BatchName
 
 DATE = "2026-11-20"
@@ -26,6 +30,13 @@ HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
 FIGURES = (day_figures, quarter_figures, dwell_buckets, ledger_days)
 PUBLIC_KEY = KEY.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+
+
+@contextmanager
+def served(app: Any) -> Iterator[httpx.Client]:
+    """A client of ``app`` behind the real server, on a free port of this machine."""
+    with ServerThread(app, listen("127.0.0.1", 0)) as server, httpx.Client(base_url=server.url, timeout=20) as client:
+        yield client
 
 
 @dataclass
