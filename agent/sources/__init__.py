@@ -11,6 +11,7 @@ from typing import Any
 from agent.sources.errors import SourceUnknown
 
 SOURCES: dict[str, str] = {
+    "monitor": "agent.sources.monitor:MonitorSource",
     "pcap": "agent.sources.pcap:PcapSource",
 }
 """Name in the configuration -> "module:Class"."""

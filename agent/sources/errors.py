@@ -6,6 +6,9 @@
     +-- NotACapture        the bytes are no pcap or pcapng capture
     +-- CaptureEmpty       a file of no bytes
     +-- LinkTypeUnknown    a capture of something else than 802.11
+    +-- InterfaceMissing   no network interface of that name
+    +-- NotAMonitor        the interface is there and not in monitor mode
+    +-- NotPermitted       the process may not open packet sockets
 
 A capture that breaks off is not an error while it is read: all whole frames are used, and the source tells afterwards
 (``troubles``).
@@ -36,3 +39,15 @@ class CaptureEmpty(SourceError):
 
 class LinkTypeUnknown(SourceError):
     """The capture holds something else than 802.11 frames."""
+
+
+class InterfaceMissing(SourceError):
+    """There is no network interface of that name."""
+
+
+class NotAMonitor(SourceError):
+    """The interface is there and not in monitor mode."""
+
+
+class NotPermitted(SourceError):
+    """The process may not open packet sockets."""
