@@ -188,22 +188,30 @@ def hop(options: argparse.Namespace, system: System) -> int:
     while True:  # until SIGTERM; procd and systemd stop us so
         stay = driven.step(time.monotonic())
         hopper.write_stay(options.stay_file, stay)
-        now_told = stay.trouble or driven.plan.reason
-        if now_told != told:
-            print(f"firmware_hooks: {now_told}", file=sys.stderr)
-            told = now_told
+        if (stay.trouble or driven.plan.reason) != told:
+            told = stay.trouble or driven.plan.reason
+            print(f"firmware_hooks: {told}", file=sys.stderr)
+        if not stay.is_hopping:
+            driven = _planned_anew(options, system, driven)
         time.sleep(max(0.0, driven.due_s - time.monotonic()))
-        if driven.plan.is_fixed:  # the access point may be gone since
-            driven = _hopper(options, system, driven.stay)
 
 
-def _hopper(options: argparse.Namespace, system: System, stay: hopper.Stay | None = None) -> hopper.Hopper:
+def _hopper(options: argparse.Namespace, system: System) -> hopper.Hopper:
     made = channels.plan_channels(_radio_of(options.interface, system), _numbers(options.channels))
     heard = partial(hopper.read_heard, options.heard_file)
-    driven = hopper.Hopper(options.interface, made, _settings(options), run=system.run, heard=heard)
-    driven.stay = stay
-    driven.due_s = time.monotonic()
-    return driven
+    return hopper.Hopper(options.interface, made, _settings(options), run=system.run, heard=heard)
+
+
+def _planned_anew(options: argparse.Namespace, system: System, driven: hopper.Hopper) -> hopper.Hopper:
+    """After a refusal, or a minute of staying: an access point may have come or gone, and then the plan is another."""
+    try:
+        anew = _hopper(options, system)
+    except HookError:
+        return driven  # the interface is gone for the moment; the next step tells
+    if anew.plan == driven.plan:
+        return driven
+    anew.stay = driven.stay
+    return anew
 
 
 def _settings(options: argparse.Namespace) -> channels.PlanSettings:

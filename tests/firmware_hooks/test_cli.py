@@ -157,3 +157,31 @@ def test_no_token_comes_out_where_none_may(tmp_path, monkeypatch, capsys, mode, 
     said = capsys.readouterr()
     assert said.out == ""
     assert line not in said.err
+
+
+def test_an_access_point_that_starts_gives_its_channel_to_the_report_and_ends_the_hopping(machine, kernel, tmp_path):
+    """The plan is made anew after EBUSY, so the listening time is booked on the channel where the radio serves."""
+    main(["apply", "--radio", "phy1"], machine)
+    stay = tmp_path / "channel.json"
+    told = []
+
+    class Enough(Exception):
+        pass
+
+    def sleep(_seconds: float) -> None:
+        told.append(json.loads(stay.read_text()))
+        if len(told) == 1:
+            kernel.vifs["wlan1"] = Vif("phy1", "AP", True, 5200)
+        if len(told) == 3:
+            raise Enough
+
+    clock = iter(range(0, 1_000_000, 100))
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("firmware_hooks.cli.time.sleep", sleep)
+        patched.setattr("firmware_hooks.cli.time.monotonic", lambda: float(next(clock)))
+        with pytest.raises(Enough):
+            main(["hop", "--stay-file", str(stay), "--heard-file", str(tmp_path / "none")], machine)
+
+    assert [(s["channel"], s["is_hopping"]) for s in told] == [(36, True), (None, False), (40, False)]
+    assert "EBUSY" in told[1]["trouble"]
+    assert told[2]["trouble"] == ""
