@@ -9,8 +9,6 @@ A burst belongs to the window in which it was decided, so a sighting's first fra
 
 from __future__ import annotations
 
-from statistics import median_low
-
 from agent.proximity import Zone
 from agent.tracking.bursts import Burst
 from agent.tracking.tracker import DeviceEstimate
@@ -112,7 +110,7 @@ class DayWindow:
             bursts=device.bursts,
             frames=device.frames,
             rssi_max_dbm=max(device.rssi) if device.rssi else None,
-            rssi_median_dbm=median_low(device.rssi) if device.rssi else None,
+            rssi_median_dbm=sorted(device.rssi)[(len(device.rssi) - 1) // 2] if device.rssi else None,
             p_inside=in_steps(100 * device.p_inside / device.placed) if device.placed else None,
             channel=device.channel,
             address_kind=device.kind,
