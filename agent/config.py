@@ -59,7 +59,6 @@ class SourceSection:
         "auto",
         ("auto", "always", "never"),
         "auto: hear hostapd's probe requests unless the chip is known to crash; never: joined devices only",
-        changes_figures=True,
     )
     interface: str = text("mon0", "monitor interface that the source 'monitor' listens on")
     ring_kib: int = number(512, 128, 16_384, "KiB of memory for frames that wait to be read; 250 frames in 64")

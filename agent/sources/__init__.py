@@ -12,6 +12,7 @@ from agent.sources.errors import SourceUnknown
 
 SOURCES: dict[str, str] = {
     "monitor": "agent.sources.monitor:MonitorSource",
+    "hostapd": "agent.sources.hostapd:HostapdSource",
     "pcap": "agent.sources.pcap:PcapSource",
 }
 """Name in the configuration -> "module:Class"."""

@@ -9,6 +9,11 @@
     +-- InterfaceMissing   no network interface of that name
     +-- NotAMonitor        the interface is there and not in monitor mode
     +-- NotPermitted       the process may not open packet sockets
+    +-- UbusError          no talking to hostapd over ubus
+        +-- UbusMissing    there is no ubusd at the socket
+        +-- UbusDenied     its access list does not let us at hostapd
+        +-- UbusGone       the connection ended
+        +-- UbusMalformed  the bytes are not ubus's protocol
 
 A capture that breaks off is not an error while it is read: all whole frames are used, and the source tells afterwards
 (``troubles``).
@@ -51,3 +56,23 @@ class NotAMonitor(SourceError):
 
 class NotPermitted(SourceError):
     """The process may not open packet sockets."""
+
+
+class UbusError(SourceError):
+    """hostapd cannot be heard over ubus."""
+
+
+class UbusMissing(UbusError):
+    """Nobody listens at the socket of ubusd, or it may not be opened."""
+
+
+class UbusDenied(UbusError):
+    """ubusd is there, and its access list hides hostapd from this user."""
+
+
+class UbusGone(UbusError):
+    """ubusd ended the connection, or stopped to take what we send."""
+
+
+class UbusMalformed(UbusError):
+    """What came over the socket is not ubus's protocol."""

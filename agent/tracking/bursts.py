@@ -24,6 +24,7 @@ class Burst:
         "fingerprint",
         "first_us",
         "frames",
+        "is_associated",
         "last_us",
         "p_inside",
         "rssi",
@@ -46,6 +47,8 @@ class Burst:
         self.sequence_last = sequence
         self.track: Track
         self.p_inside: float | None = None
+        self.is_associated = False
+        """True where the source knows the device as joined to the network."""
 
     def level(self) -> int | None:
         """Median of the levels in dBm, the lower of the middle two."""
