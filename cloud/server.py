@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import socket as sockets
 import threading
 import time
@@ -15,7 +16,7 @@ BACKLOG = 2048
 
 
 def listen(host: str, port: int) -> sockets.socket | None:
-    """A listening socket; None where the port is taken. Port 0 takes a free one."""
+    """A listening socket; None where the port or the address cannot be had. Port 0 takes a free one."""
     socket = sockets.socket(sockets.AF_INET6 if ":" in host else sockets.AF_INET, sockets.SOCK_STREAM)
     socket.setsockopt(sockets.SOL_SOCKET, sockets.SO_REUSEADDR, 1)
     try:
@@ -42,7 +43,11 @@ def server_of(app: Starlette) -> uvicorn.Server:
 
 
 def run_server(app: Starlette, socket: sockets.socket) -> None:
-    """Serve on ``socket`` until SIGINT or SIGTERM."""
+    """Serve on ``socket`` until SIGINT or SIGTERM, and return: to be stopped is no failure."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(
+            number, lambda _number, _frame: None
+        )  # uvicorn raises what it caught once more when it has stopped
     server_of(app).run(sockets=[socket])
 
 
