@@ -12,6 +12,7 @@ from agent.wire.errors import CborError
 
 UNSIGNED, NEGATIVE, BYTES, TEXT, ARRAY, MAP, TAG, SIMPLE = range(8)
 MAX_DEPTH = 8
+KEY_TYPES = frozenset({int, str, bytes})
 
 
 class Tagged(NamedTuple):
@@ -105,6 +106,8 @@ def _encode(value: Any, out: bytearray) -> None:
 def _decode(data: bytes, position: int, depth: int) -> tuple[Any, int]:
     if depth > MAX_DEPTH:
         raise CborError(f"nested deeper than {MAX_DEPTH} at byte {position}")
+    if position < len(data) and data[position] < 24:
+        return data[position], position + 1  # an integer below 24, as most are, is its own encoding
     major, argument, position = _decode_head(data, position)
     if major == UNSIGNED:
         return argument, position
@@ -147,11 +150,12 @@ def _decode_map(data: bytes, position: int, pairs: int, depth: int) -> tuple[dic
     for _ in range(pairs):
         start = position
         key, position = _decode(data, position, depth + 1)
-        if not isinstance(key, int | str | bytes) or isinstance(key, bool):
+        if type(key) not in KEY_TYPES:
             raise CborError(f"the map key at byte {start} is neither a number nor a string")
-        if data[start:position] <= last_key:
+        encoded = data[start:position]
+        if encoded <= last_key:
             raise CborError(f"the map key at byte {start} is a duplicate or out of order")
-        last_key = data[start:position]
+        last_key = encoded
         result[key], position = _decode(data, position, depth + 1)
     return result, position
 

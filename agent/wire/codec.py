@@ -35,6 +35,7 @@ MAX_INTEGER = (1 << 63) - 1
 MAX_TIME_MS = 1 << 47
 """Year 6429; a time beyond it is damage."""
 MAX_TENTHS = 100_000_000
+LAST_CLOCK_STATE, LAST_LEGAL_MODE = max(ClockState), max(LegalMode)
 
 
 def encode_batch(batch: Batch) -> bytes:
@@ -313,8 +314,8 @@ def _header_of(fields: Mapping[Any, Any]) -> Header:
         batch=_integer(fields.get(5), "batch number"),
         window_start_ms=start_ms,
         window_end_ms=start_ms + _integer(fields.get(7), "window length", 0, MAX_TIME_MS),
-        clock=ClockState(_integer(fields.get(8), "clock state", 0, max(ClockState))),
-        mode=LegalMode(_integer(fields.get(9), "legal mode", 0, max(LegalMode))),
+        clock=ClockState(_integer(fields.get(8), "clock state", 0, LAST_CLOCK_STATE)),
+        mode=LegalMode(_integer(fields.get(9), "legal mode", 0, LAST_LEGAL_MODE)),
         key_epoch=_integer(fields.get(10), "key epoch", -1, 10_000_000),
         config_hash=_bytes(fields.get(11), "configuration hash", 8),
         software=_text(fields.get(12), "software"),

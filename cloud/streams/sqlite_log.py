@@ -31,6 +31,9 @@ CREATE TABLE IF NOT EXISTS checkpoints (shard TEXT PRIMARY KEY, sequence INTEGER
 BEHIND = "WHERE sequence > COALESCE((SELECT sequence FROM checkpoints WHERE shard = ?), 0)"
 """What waits for the consumer. By the primary key: names are kept for ever, and none of the old ones is looked at again."""
 INSERT = "INSERT OR IGNORE INTO records (agent, boot, batch, site, received_ms, message) VALUES (?, ?, ?, ?, ?, ?)"
+MORE = ", (?, ?, ?, ?, ?, ?)"
+"""For each further row of the same statement."""
+FIND = "SELECT sequence FROM records WHERE agent = ? AND boot = ? AND batch = ?"
 
 
 @dataclass(slots=True)
@@ -52,6 +55,7 @@ class SqliteStream:
             self._reader = self._connect()
             self._reader.executescript(SCHEMA)
             self._waiting_bytes = self._read_waiting_bytes()
+            (self._last_sequence,) = self._reader.execute("SELECT COALESCE(MAX(sequence), 0) FROM records").fetchone()
         self._appends: queue.SimpleQueue[_Append | None] = queue.SimpleQueue()
         self._is_closed = False
         self.on_append: Callable[[], None] = lambda: None
@@ -139,12 +143,15 @@ class SqliteStream:
 
     def _commit(self, connection: sqlite3.Connection, appends: list[_Append]) -> None:
         try:
-            connection.execute("BEGIN IMMEDIATE")
-            results = [connection.execute(INSERT, append.row).rowcount == 1 for append in appends]
-            connection.execute("COMMIT")
+            # One statement for all: it is its own transaction, and every further one would be a wait for the interpreter's lock.
+            inserted = connection.execute(
+                INSERT + MORE * (len(appends) - 1), [value for append in appends for value in append.row]
+            )
+            results = [True] * len(appends)
+            if inserted.rowcount != len(appends):
+                results = _which_are_new(connection, appends, self._last_sequence)
+            self._last_sequence = max(self._last_sequence, inserted.lastrowid or 0)
         except sqlite3.Error as error:
-            with suppress(sqlite3.Error):  # a disk that is full may have ended the transaction already
-                connection.execute("ROLLBACK")
             _settle(appends, [StreamError(f"the stream could not be written: {error}")] * len(appends))
             return
         self._waiting_bytes += sum(len(a.row[5]) for a, is_new in zip(appends, results, strict=True) if is_new)
@@ -159,6 +166,18 @@ def _failures(done: str) -> Iterator[None]:
         yield
     except sqlite3.Error as error:
         raise StreamError(f"the stream could not be {done}: {error}; free space, or move the data folder") from error
+
+
+def _which_are_new(connection: sqlite3.Connection, appends: list[_Append], last_sequence: int) -> list[bool]:
+    """Of a group that was just written, which were not there before: those beyond ``last_sequence``, each name once."""
+    seen: set[tuple[str, bytes, int]] = set()
+    results = []
+    for append in appends:
+        name = append.row[:3]
+        (sequence,) = connection.execute(FIND, name).fetchone()
+        results.append(sequence > last_sequence and name not in seen)
+        seen.add(name)
+    return results
 
 
 def _settle(appends: list[_Append], results: Sequence[bool | StreamError]) -> None:
