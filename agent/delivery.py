@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from typing import Protocol
 
 from agent.log import log
@@ -119,11 +120,11 @@ class SpoolDelivery:
                 )
             evicted = self._spool.evicted_batches
             self._memory.append(batch)
+            self._memory_to_disk()
             given_up = max(0, len(self._memory) - MEMORY_BATCHES)
             for _ in range(given_up):
                 self._memory.popleft()
             self._given_up += given_up
-            self._memory_to_disk()
             self._changed.notify_all()
             return given_up + self._spool.evicted_batches - evicted
 
@@ -171,7 +172,7 @@ class SpoolDelivery:
                 if self._stopping:
                     return
                 item = self._next()
-            wait_s = self._send(*item) if item else 1.0
+            wait_s = self._try_to_send(*item) if item else 1.0
             with self._changed:
                 self._changed.notify_all()
                 if wait_s:
@@ -185,8 +186,15 @@ class SpoolDelivery:
             return entry, self._spool.read(entry)
         except SpoolError as error:
             log.error("spool_unreadable", trouble=str(error))
-            self._set_aside(entry)
+            self._let_go(entry, self._spool.refuse)
             return None
+
+    def _try_to_send(self, item: SpoolEntry | SignedBatch, message: bytes) -> float:
+        try:
+            return self._send(item, message)
+        except Exception as error:  # a fault of ours: said, and no reason to send nothing ever after
+            log.error("upload_failed", error=type(error).__name__)
+            return self._backoff.failed()
 
     def _send(self, item: SpoolEntry | SignedBatch, message: bytes) -> float:
         """Send one and book the answer. Gives the seconds to wait before the next."""
@@ -208,13 +216,13 @@ class SpoolDelivery:
                 if self._memory and self._memory[0] is item:
                     self._memory.popleft()
             elif verdict is Verdict.ACKNOWLEDGED:
-                self._spool.acknowledge(item)
+                self._let_go(item, self._spool.acknowledge)
             else:
-                self._set_aside(item)
+                self._let_go(item, self._spool.refuse)
             return 0.0
 
-    def _set_aside(self, entry: SpoolEntry) -> None:
+    def _let_go(self, entry: SpoolEntry, how: Callable[[SpoolEntry], None]) -> None:
         try:
-            self._spool.refuse(entry)
+            how(entry)
         except SpoolError as error:
             log.error("spool_unwritable", trouble=str(error), waiting_batches=len(self._memory))

@@ -9,9 +9,10 @@ import time
 from pathlib import Path
 
 from agent import __version__
-from agent.commands import OK, configured
+from agent.commands import configured
 from agent.compose import SiteKeyFile
-from agent.config import DEFAULT_PATH, ConfigError, parse_config
+from agent.config import DEFAULT_PATH, Config, ConfigError, load_config
+from agent.exit_codes import OK
 from agent.privacy.ratchet import SiteKey
 from agent.upload.enrol import enrol as ask
 from agent.upload.enrol import enrolled_config, load_or_make_key, write_secret
@@ -21,8 +22,8 @@ from agent.upload.https import Connection
 def enrol(options: argparse.Namespace) -> int:
     """Buy a name with a one-time token, and write the configuration."""
     path = options.config or DEFAULT_PATH
+    config = load_config(path) if path.exists() else Config()
     existing = path.read_text() if path.exists() else ""
-    config = parse_config(existing, path.name)
     key = load_or_make_key(Path(config.agent.key_file))
     connection = Connection(options.url, ca_file=config.cloud.ca_file, timeout_s=config.cloud.timeout_s)
     answer = ask(connection, options.token, key, __version__)

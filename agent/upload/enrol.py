@@ -30,13 +30,20 @@ def enrol(connection: Connection, token: str, private_key: Ed25519PrivateKey, so
     body = json.dumps({"token": token, "public_key": b64encode(public).decode(), "software": software}).encode()
     response = connection.request("POST", ENROL_PATH, body, Content_Type="application/json")
     if response.status == 201:
-        answer = json.loads(response.body)
+        answer = _json(response.body)
         if isinstance(answer, dict) and isinstance(answer.get("agent"), str) and isinstance(answer.get("site"), str):
             return answer
         raise UploadRefused("the cloud's answer names no agent and no site; is this an Ivizone cloud?")
     said = response.body.decode("utf-8", "replace").strip()[:300]
     kind: type[UploadError] = UploadDeferred if response.status >= 500 or response.status == 429 else UploadRefused
     raise kind(f"the cloud answered {response.status} to the enrolment: {said}")
+
+
+def _json(body: bytes) -> Any:
+    try:
+        return json.loads(body)
+    except ValueError:
+        return None
 
 
 def load_or_make_key(path: Path) -> Ed25519PrivateKey:
@@ -94,10 +101,10 @@ def enrolled_config(existing: str, name: str, url: str, answer: dict[str, Any]) 
     """The configuration file after enrolment: what was there, with agent, site, cloud and what the cloud set. Raises ConfigError."""
     parse_config(existing, name)
     content = yaml.safe_load(existing) or {}
-    for section, options in (answer.get("config") or {}).items():
-        content.setdefault(section, {}).update(options)
-    content.setdefault("agent", {}).update({"id": answer["agent"], "site": answer["site"]})
-    content.setdefault("cloud", {})["url"] = url
+    own = {"agent": {"id": answer["agent"], "site": answer["site"]}, "cloud": {"url": url}}
+    given = answer.get("config") or {}
+    for section, options in [*given.items(), *own.items()]:
+        content[section] = (content.get(section) or {}) | options
     text = (
         "# Written by `ivizone-agent enrol`; every option is explained in docs/agent.example.yaml.\n"
         + yaml.safe_dump(content, sort_keys=False)
