@@ -13,9 +13,8 @@ from importlib import import_module
 from pathlib import Path
 
 from agent import __version__
+from agent.exit_codes import CLOUD, CONFIGURATION, INPUT, INTERRUPTED, OK
 
-OK, USAGE, CONFIGURATION, INPUT, CLOUD = 0, 2, 3, 4, 5
-INTERRUPTED = 130
 COMMANDS: dict[str, str] = {
     "run": "run:run_agent",
     "replay": "replay:replay",
@@ -24,6 +23,8 @@ COMMANDS: dict[str, str] = {
     "spool": "spool:spool",
     "enrol": "identity:enrol",
     "site-key": "identity:site_key",
+    "calibrate": "calibrate:run_calibrate",
+    "doctor": "doctor:run_doctor",
 }
 """Command -> "module:function" in agent.commands."""
 
@@ -116,6 +117,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     site_key = command("site-key", "make, show or take over the key that the access points of a site share")
     site_key.add_argument("action", choices=("new", "export", "import"))
+    calibrate = command("calibrate", "walk inside and outside: fit the level that divides them, and explain it")
+    calibrate.add_argument("--inside", nargs="+", metavar="CAPTURE", help="captures of a walk inside")
+    calibrate.add_argument("--outside", nargs="+", metavar="CAPTURE", help="captures of a walk outside")
+    calibrate.add_argument("--minutes", type=float, default=4.0, help="length of each walk, live (default 4)")
+    calibrate.add_argument("--write", action="store_true", help="put the result into the configuration")
+    calibrate.add_argument("--json", action="store_true")
+    doctor = command("doctor", "look at radio, clock, keys, disk and cloud; say what to do")
+    doctor.add_argument("--json", action="store_true")
     command("version", "print the version")
     return parser
 

@@ -11,13 +11,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from agent.config import DEFAULT_PATH, Config, load_config
+from agent.exit_codes import INPUT, OK
 from agent.log import log
 
 if TYPE_CHECKING:
     from agent.tracking.tracker import DeviceEstimate
-
-OK, USAGE, CONFIGURATION, INPUT, CLOUD = 0, 2, 3, 4, 5
-"""Exit codes (DESIGN section 5)."""
 
 
 def configured(options: argparse.Namespace) -> Config:

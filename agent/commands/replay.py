@@ -9,9 +9,10 @@ from collections.abc import Callable
 from dataclasses import replace as replaced
 
 from agent import compose
-from agent.commands import CLOUD, configured, devices_of, report_troubles
+from agent.commands import configured, devices_of, report_troubles
 from agent.config import ConfigError
 from agent.delivery import Delivery, DryDelivery
+from agent.exit_codes import CLOUD
 from agent.pipeline import Totals
 from agent.runner import Outcome, run
 from agent.tracking.tracker import DeviceEstimate

@@ -7,8 +7,9 @@ import json
 import shutil
 from pathlib import Path
 
-from agent.commands import INPUT, OK, USAGE, configured, fail
+from agent.commands import configured, fail
 from agent.compose import open_spool
+from agent.exit_codes import INPUT, OK, USAGE
 from agent.wire.codec import decode_batch
 from agent.wire.cose import open_message
 from agent.wire.model import plain

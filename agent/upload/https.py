@@ -47,6 +47,10 @@ class Connection:
             )
         self.url = url
         self._prefix = parts.path.rstrip("/")
+        self.tls_version: str | None = None
+        """Such as "TLSv1.3", once a request was made; None without TLS."""
+        self.certificate_expires_s: float | None = None
+        """When the cloud's certificate ends, epoch s."""
         self._connection: http.client.HTTPConnection
         if parts.scheme == "https":
             context = _trusting(ca_file)
@@ -61,6 +65,7 @@ class Connection:
             is_new = self._connection.sock is None
             try:
                 self._connection.request(method, self._prefix + path, body, named)
+                self._note_tls()
                 answer = self._connection.getresponse()
                 content = answer.read(MAX_ANSWER_BYTES + 1)
                 if len(content) > MAX_ANSWER_BYTES:
@@ -84,18 +89,13 @@ class Connection:
         """Close the connection; the next request opens another."""
         self._connection.close()
 
-    def tls_version(self) -> str | None:
-        """Such as "TLSv1.3", None without TLS. Of the connection as it is open now."""
+    def _note_tls(self) -> None:
+        """While the socket is open: a cloud may close it with its answer."""
         sock = self._connection.sock
-        return sock.version() if isinstance(sock, ssl.SSLSocket) else None
-
-    def certificate_expires_s(self) -> float | None:
-        """When the cloud's certificate ends (epoch s), None without TLS."""
-        sock = self._connection.sock
-        if not isinstance(sock, ssl.SSLSocket):
-            return None
-        ends: Any = (sock.getpeercert() or {}).get("notAfter")
-        return float(ssl.cert_time_to_seconds(ends)) if ends else None
+        if isinstance(sock, ssl.SSLSocket):
+            ends: Any = (sock.getpeercert() or {}).get("notAfter")
+            self.tls_version = sock.version()
+            self.certificate_expires_s = float(ssl.cert_time_to_seconds(ends)) if ends else None
 
 
 def _trusting(ca_file: str) -> ssl.SSLContext:
