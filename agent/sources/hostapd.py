@@ -70,7 +70,7 @@ class HostapdSource:
         self._probes = probes
         self._clock_us = clock_us
         self._sys = sys
-        self._queue: SimpleQueue[tuple[int, Notice]] = SimpleQueue()
+        self._queue: SimpleQueue[tuple[int, Notice] | None] = SimpleQueue()
         self._queue_max = queue_max
         self._counters = threading.Lock()
         self._listened_s: dict[int, float] = {}
@@ -100,11 +100,14 @@ class HostapdSource:
         next_tick_s = time.monotonic() + TICK_EVERY_S
         while not self._closing.is_set():
             try:
-                last_us, notice = self._queue.get(timeout=max(0.0, next_tick_s - time.monotonic()))
+                told = self._queue.get(timeout=max(0.0, next_tick_s - time.monotonic()))
             except Empty:
                 last_us = self._clock_us()
             else:
-                yield from reader.read(notice, last_us)
+                if told is None:
+                    return
+                last_us = told[0]
+                yield from reader.read(told[1], last_us)
             if time.monotonic() >= next_tick_s:
                 next_tick_s = time.monotonic() + TICK_EVERY_S
                 yield self._tick(last_us)
@@ -132,7 +135,8 @@ class HostapdSource:
     def close(self) -> None:
         """End the connection and the thread. A second call does nothing."""
         self._closing.set()
-        self._socket.hang_up()  # a thread that waits in receive finds the end at once
+        self._socket.hang_up()  # a thread that waits in receive finds the end at once,
+        self._queue.put(None)  # and so does whoever waits for the next item
         self._thread.join(2.0)
         self._socket.close()
 
@@ -145,6 +149,7 @@ class HostapdSource:
             trouble = self._serve()
             if self._closing.is_set():
                 return
+            self._session = Session(self._wants_probes, _tell)  # nothing is heard now, and ``state`` says so
             if time.monotonic() - began_s > LAST_PAUSE_S:
                 pause_s = FIRST_PAUSE_S
             log.warning("ubus_lost", trouble=trouble, retry_in_s=pause_s)

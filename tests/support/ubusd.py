@@ -147,9 +147,11 @@ class Bus:
 
     def _lookup(self, client: int, attributes: dict[int, bytes]) -> tuple[int, list[bytes]]:
         pattern = ubus.text_of(attributes, ubus.ATTR_OBJPATH)
-        found = sorted(
-            (t.path, t) for t in self.things.values() if t.path and t.path.startswith(pattern.removesuffix("*"))
-        )
+        begins = pattern.removesuffix("*")
+        named = [
+            t for t in self.things.values() if t.path == pattern or (begins != pattern and t.path.startswith(begins))
+        ]
+        found = sorted((t.path, t) for t in named if t.path)
         if not found:
             return ubus.NOT_FOUND, []
         return ubus.OK, [self._described(thing) for _, thing in found if self.access.sees_hostapd]
