@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,17 @@ def small_disk(folder: Path, size_bytes: int = 65_536) -> Iterator[Path]:
         yield folder
     finally:
         subprocess.run(["umount", str(folder)], check=True)
+
+
+def fill(disk: Path) -> Path:
+    """Take all the room there is; gives the file to remove."""
+    ballast = disk / "ballast"
+    with open(ballast, "wb", buffering=0) as file:
+        for size in (4096, 64):
+            with suppress(OSError):
+                while True:
+                    file.write(bytes(size))
+    return ballast
 
 
 def make_read_only(folder: Path, *, read_only: bool = True) -> None:

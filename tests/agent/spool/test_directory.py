@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from support.disks import FailingDisk, PowerCut, failing, make_read_only, small_disk
+from support.disks import FailingDisk, PowerCut, failing, fill, make_read_only, small_disk
 
 import agent.spool.directory
 from agent.spool import Spool, SpoolEntry, SpoolUnwritable
@@ -136,9 +136,8 @@ def test_a_full_disk_takes_nothing_keeps_the_rest_and_goes_on_when_there_is_room
     """A real one, of 64 KiB."""
     with small_disk(tmp_path / "disk") as disk:
         spool = Spool(disk / "spool", PLENTY)
-        ballast = disk / "ballast"
         spool.append(BOOT, 0, message(0))
-        ballast.write_bytes(bytes(65_536 - 2 * 4096))
+        ballast = fill(disk)
 
         for _ in range(2):
             with pytest.raises(
