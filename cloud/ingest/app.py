@@ -20,7 +20,7 @@ from typing import Any, Protocol
 
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.concurrency import run_in_threadpool
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
@@ -205,16 +205,19 @@ async def _body(request: Request, limit: int) -> bytes | None:
     if not declared.isdecimal() or int(declared) > limit + LET_GO_BYTES:
         return None
     parts, size = [], 0
-    try:
-        async with asyncio.timeout(BODY_S):
-            async for part in request.stream():
-                size += len(part)
-                if size <= limit:
-                    parts.append(part)
-                elif size > limit + LET_GO_BYTES:
-                    break
-    except ClientDisconnect:
-        return b""
+    has_more = True
+    async with asyncio.timeout(BODY_S):
+        while has_more and size <= limit + LET_GO_BYTES:
+            message = (
+                await request.receive()
+            )  # as the server hands it on: ``stream()`` costs a tenth of a whole request
+            if message["type"] == "http.disconnect":
+                return b""
+            part = message.get("body", b"")
+            has_more = message.get("more_body", False)
+            size += len(part)
+            if size <= limit:
+                parts.append(part)
     return b"".join(parts) if size <= limit else None
 
 
