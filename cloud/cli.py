@@ -77,20 +77,22 @@ def _parser() -> argparse.ArgumentParser:
         made.add_argument(
             "--host", default="127.0.0.1", help="address to listen on (default 127.0.0.1: this machine only)"
         )
-        made.add_argument("--port", type=int, default=DEFAULT_PORT, help=f"0 takes a free one (default {DEFAULT_PORT})")
+        made.add_argument(
+            "--port", type=_port, default=DEFAULT_PORT, help=f"0 takes a free one (default {DEFAULT_PORT})"
+        )
 
     served(command(commands, "serve", serve, "serve ingest and the merchant's page, until stopped"))
     demo = command(commands, "demo", run_demo, "a simulated day, and your captures, from the air to the page")
-    demo.add_argument("--port", type=int, default=DEFAULT_PORT, help="of the page; another where it is taken")
+    demo.add_argument("--port", type=_port, default=DEFAULT_PORT, help="of the page; another where it is taken")
     demo.add_argument("--captures", nargs="+", metavar="CAPTURE", type=Path, default=[], help="also replay these")
-    demo.add_argument("--shoppers", type=int, default=2000, help="of the simulated day (default 2000)")
+    demo.add_argument("--shoppers", type=_shoppers, default=2000, help="of the simulated day (default 2000)")
     demo.add_argument("--seed", type=int, default=1, help="another seed, another day")
     demo.add_argument("--once", action="store_true", help="stop after the summary instead of serving the page")
     command(commands, "migrate", run_migrate, "bring the database to the newest schema")
     analyse = command(commands, "analyse", run_analyse, "compute the figures of days again, from the lake")
     analyse.add_argument("--site", required=True)
-    analyse.add_argument("--date", required=True, type=date.fromisoformat, metavar="YYYY-MM-DD")
-    analyse.add_argument("--to", type=date.fromisoformat, metavar="YYYY-MM-DD", help="last day (default: one day)")
+    analyse.add_argument("--date", required=True, type=_day, metavar="YYYY-MM-DD")
+    analyse.add_argument("--to", type=_day, metavar="YYYY-MM-DD", help="last day (default: one day)")
     sites = commands.add_parser("site", help="stores").add_subparsers(required=True, metavar="COMMAND")
     add = command(sites, "add", site_add, "add a store")
     add.add_argument("site", help="short name: a-z, 0-9 and -")
@@ -112,18 +114,49 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _number(text: str, low: int, high: int) -> int:
+    if not text.isdecimal() or not low <= int(text) <= high:
+        raise argparse.ArgumentTypeError(f"{text!r} is none; use {low} to {high}")
+    return int(text)
+
+
+def _port(text: str) -> int:
+    return _number(text, 0, 65_535)
+
+
+def _shoppers(text: str) -> int:
+    return _number(text, 0, 1_000_000)
+
+
+def _day(text: str) -> date:
+    try:
+        day = date.fromisoformat(text)
+    except ValueError:
+        day = date.min
+    if not 1969 <= day.year < 3000:
+        raise argparse.ArgumentTypeError(f"{text!r} is no day; write it as 2026-11-20, from 1970 on")
+    return day
+
+
 # --- serve, demo ------------------------------------------------------------------------------------------------------
 
 
 def serve(options: argparse.Namespace) -> int:
     """Serve until a signal comes."""
-    from cloud.embedded import Embedded
+    from cloud.embedded import Embedded, FolderTaken
     from cloud.server import listen, run_server
 
     socket = listen(options.host, options.port)
     if socket is None:
-        return _fail(f"port {options.port} on {options.host} is taken; choose another with --port", CONFIGURATION)
+        return _fail(
+            f"port {options.port} on {options.host} cannot be had; choose others with --port and --host", CONFIGURATION
+        )
     embedded = Embedded(options.data)
+    try:
+        embedded.claim()
+    except FolderTaken as error:
+        embedded.close()
+        return _fail(error, CONFIGURATION)
     host, port = socket.getsockname()[:2]
     print(f"http://{host}:{port}/", flush=True)
     run_server(embedded.app(), socket)
@@ -133,6 +166,7 @@ def serve(options: argparse.Namespace) -> int:
 def run_demo(options: argparse.Namespace) -> int:
     """The whole path on this machine."""
     from cloud.demo import Demo, DemoError
+    from cloud.embedded import FolderTaken
 
     missing = [path for path in options.captures if str(path) != "-" and not path.is_file()]
     if missing:
@@ -143,6 +177,8 @@ def run_demo(options: argparse.Namespace) -> int:
         )
     except DemoError as error:
         return _fail(error, AWAY)
+    except FolderTaken as error:
+        return _fail(error, CONFIGURATION)
     return OK
 
 
@@ -163,6 +199,7 @@ def run_analyse(options: argparse.Namespace) -> int:
     last = options.to or options.date
     if not 0 <= (last - options.date).days < MAX_DAYS:
         return _fail(f"--to {last} must lie within {MAX_DAYS} days after --date {options.date}", USAGE)
+    require_schema(sqlite_database(options.data / "ivizone.sqlite"))
     embedded = Embedded(options.data)
     try:
         if embedded.fleet.site(options.site) is None:

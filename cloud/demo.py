@@ -10,7 +10,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Sequence
 from datetime import date, timedelta
@@ -23,7 +22,7 @@ from cloud.dashboard.queries import Queries
 from cloud.dashboard.view import metrics, show, show_interval
 from cloud.domain.preset import OWN
 from cloud.domain.site import Site, parse_hours
-from cloud.embedded import Embedded
+from cloud.embedded import Embedded, claim
 from cloud.server import ServerThread, listen
 
 STORE = Site("demo-store", "Demo store", "Europe/Paris", "day", True, parse_hours("10:00-19:00"))
@@ -53,7 +52,11 @@ class Demo:
         self._steps = 0
 
     def run(self, captures: Sequence[Path], shoppers: int, seed: int, *, once: bool) -> None:
-        """Everything, then serve until Ctrl-C unless ``once``. Raises DemoError."""
+        """Everything, then serve until Ctrl-C unless ``once``. Raises DemoError, FolderTaken."""
+        with claim(self._folder.with_name("demo.lock")):
+            self._run(captures, shoppers, seed, once=once)
+
+    def _run(self, captures: Sequence[Path], shoppers: int, seed: int, *, once: bool) -> None:
         shutil.rmtree(self._folder, ignore_errors=True)
         self._folder.mkdir(parents=True)
         socket = listen("127.0.0.1", self._port) or listen("127.0.0.1", 0)
@@ -74,15 +77,16 @@ class Demo:
                 pages.append(self._report_captures(embedded, server.url, summary))
             print("\nThe merchant's page:", *(f"  {page}" for page in pages), sep="\n", flush=True)
             if not once:
-                print("Ctrl-C stops.", flush=True)
                 self._serve()
 
     def _serve(self) -> None:
         """Wait for SIGINT or SIGTERM; the server in its thread does the work."""
-        stop = threading.Event()
+        stop: list[int] = []
         for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda _number, _frame: stop.set())
-        stop.wait()
+            signal.signal(number, lambda received, _frame: stop.append(received))
+        print("Ctrl-C stops.", flush=True)
+        while not stop:
+            time.sleep(0.2)
         print("\nstopping", file=sys.stderr)
 
     def _say(self, text: str) -> None:

@@ -55,11 +55,13 @@ class Consumer:
         self._fleet = fleet
         self._now_ms = now_ms
 
-    def drain(self) -> int:
-        """Deal with everything that waits; gives the number of records. Raises StreamError, StoreError, SQLAlchemyError: then
-        the checkpoint stands where it stood, and the next call begins there."""
+    def drain(self, should_stop: Callable[[], bool] = lambda: False) -> int:
+        """Deal with everything that waits, or with as much as is done when it ``should_stop``; gives the number of records.
+
+        Raises StreamError, StoreError, SQLAlchemyError: then the checkpoint stands where it stood, and the next call begins there.
+        """
         total = 0
-        while records := self._stream.read(MAX_RECORDS):
+        while not should_stop() and (records := self._stream.read(MAX_RECORDS)):
             self._emit(records)
             total += len(records)
         return total
@@ -90,16 +92,17 @@ class Consumer:
 
     def _take(self, record: StreamRecord, site: Site | None, buffer: Buffer) -> None:
         try:
+            if site is None:
+                raise WireError(f"site {record.site} is not known any more")
             batch = read_batch(record.message)
-        except WireError as error:
-            self._quarantine(record, str(error))
+            made = rows_of(batch, site, record.received_ms, record.message)
+        except Exception as error:
+            # WireError says what is wrong. Anything else is a mistake of ours, and the same at every try: one batch that we
+            # cannot read must not stop all those behind it.
+            self._quarantine(record, str(error) if isinstance(error, WireError) else f"unexpected {error!r}")
             buffer.quarantined += 1
             return
-        if site is None:
-            self._quarantine(record, f"site {record.site} is not known any more")
-            buffer.quarantined += 1
-            return
-        for (table, date), rows in rows_of(batch, site, record.received_ms, record.message).items():
+        for (table, date), rows in made.items():
             buffer.rows[table, site.site, date] += rows
         buffer.sightings += len(batch.sightings)
         buffer.seen[batch.header.agent] = _about(batch, record.received_ms)

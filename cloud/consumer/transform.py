@@ -15,18 +15,50 @@ from agent.wire.errors import BatchMalformed
 from agent.wire.model import Batch
 from cloud.domain.site import Site
 
+DAY_MS = 86_400_000
+MAX_WINDOW_MS = 2 * DAY_MS
+"""An agent closes a batch at its day's end, so none speaks of more."""
+MAX_COUNT = 10**12
+"""Frames or milliseconds of one batch: with more, the sum over a day would leave 63 bits and take every figure of the day along."""
+MAX_FRAMES = 2**31 - 1
+"""Of one sighting; the lake's column is no wider."""
 Rows = dict[tuple[str, str], list[dict[str, Any]]]
 """(table, local date) -> rows."""
 
 
 def read_batch(message: bytes) -> Batch:
-    """The batch in a message as ingest stored it. Raises WireError."""
+    """The batch in a message as ingest stored it, its numbers within what the lake holds. Raises WireError."""
     data = inflate(open_message(message).payload)
     try:
         value = cbor2.loads(data)
     except (cbor2.CBORError, ValueError, OverflowError, RecursionError) as error:
         raise BatchMalformed(f"the payload is not CBOR: {type(error).__name__}") from error
-    return batch_of(value)
+    batch = batch_of(value)
+    _check_counts(batch)
+    _check_times(batch)
+    return batch
+
+
+def _check_counts(batch: Batch) -> None:
+    ledger = batch.ledger
+    counts = [ledger.frames, ledger.kernel_drops, ledger.rssi_rejected, ledger.fcs_unflagged, ledger.evicted_batches]
+    most = max(*counts, ledger.evicted_tracks, *ledger.listening_ms.values())
+    if most > MAX_COUNT:
+        raise BatchMalformed(f"the ledger counts {most}; at most {MAX_COUNT} can be of one batch")
+    frames = max((sighting.frames for sighting in batch.sightings), default=0)  # the bursts are among them
+    if frames > MAX_FRAMES:
+        raise BatchMalformed(f"a sighting of {frames} frames; at most {MAX_FRAMES}")
+
+
+def _check_times(batch: Batch) -> None:
+    """Each local date that a batch touches is an object and a day to compute: one batch may not touch thousands."""
+    start_ms, end_ms = batch.header.window_start_ms, batch.header.window_end_ms
+    if end_ms - start_ms > MAX_WINDOW_MS:
+        raise BatchMalformed(f"the batch speaks of {end_ms - start_ms} ms; at most {MAX_WINDOW_MS}")
+    times = [time for sighting in batch.sightings for time in (sighting.first_ms, sighting.last_ms)]
+    times += [window.start_ms for window in batch.windows] + [count.start_ms for count in batch.counts]
+    if times and not (start_ms - DAY_MS <= min(times) and max(times) <= end_ms + DAY_MS):
+        raise BatchMalformed("a row lies more than a day outside the time that its batch speaks of")
 
 
 def rows_of(batch: Batch, site: Site, received_ms: int, message: bytes) -> Rows:

@@ -61,6 +61,8 @@ class Cloud:
     name: str = "The shop"
     clock: Clock = field(default_factory=Clock)
     agent: str = "ap-test"
+    is_new: bool = True
+    """False opens what is in the folder: another life of the same cloud."""
 
     def __post_init__(self) -> None:
         self.embedded = Embedded(self.folder, self.clock)
@@ -72,8 +74,9 @@ class Cloud:
             self.allows_replay,
             parse_hours(self.hours) if self.hours else {},
         )
-        self.embedded.fleet.add_site(self.site)
-        self.add_agent(self.agent)
+        if self.is_new:
+            self.embedded.fleet.add_site(self.site)
+            self.add_agent(self.agent)
 
     def add_agent(self, name: str, public_key: bytes = PUBLIC_KEY, site: str = "shop", state: str = "active") -> None:
         """An access point of that name; enrolment would draw one."""
