@@ -1,8 +1,8 @@
 """What hostapd's notices say: probe requests, and who has joined the network. Pure.
 
 hostapd tells one event for each BSS that a probe request concerns, so one wildcard request gives as many events as the radio has
-BSSs. They are one frame: the same address, level and frequency within 20 ms from a BSS that has not told of it yet. A BSS that
-tells twice tells of two frames.
+BSSs. They are one frame: the same address, level and frequency within 50 ms from a BSS that has not told of it yet. A BSS that
+tells twice tells of two frames, however soon.
 
 What an event does not say stays None: there is no sequence number and no element. Its frequency is the access point's own. A level of
 0 is left out by hostapd, and junk is treated like that of captures (``agent.dot11.decoder``).
@@ -28,16 +28,17 @@ from agent.sources.blobmsg import decode_table
 from agent.sources.errors import UbusMalformed
 from agent.sources.hostapd_session import Notice
 
-SAME_FRAME_US = 20_000
-"""Events of one frame come within less, seen with two BSSs; a phone sends its next request with another level or later."""
+SAME_FRAME_US = 50_000
+"""hostapd tells all of its BSSs' subscribers in one go. The rest is for a busy access point: at 20 ms, one pair in 250 was missed on a
+loaded machine. A longer time cannot merge two frames that a BSS told of both."""
 RECENT_MAX = 1024
-"""Frames remembered for their duplicates: 50,000 a second would have to be heard to forget one too early."""
+"""Frames remembered for their duplicates: 20,000 a second would have to be heard to forget one too early."""
 JOINING_AND_LEAVING = frozenset({"assoc", "sta-authorized", "disassoc", "deauth"})
 """Events that stand for a frame of the joined device itself. hostapd's own time-outs tell nothing of where it is."""
 
 
 class EventReader:
-    """Reads notices, in the order in which they came. Remembers frames for 20 ms, and of devices nothing."""
+    """Reads notices, in the order in which they came. Remembers frames for 50 ms, and of devices nothing."""
 
     __slots__ = ("_recent",)
 

@@ -5,7 +5,7 @@ ubusd greets with HELLO. A request has a sequence number, and its answers (any n
 What the answers mean to us is ``hostapd_session``'s matter.
 
 Sources: openwrt/ubus ``ubusmsg.h`` (header, types, attributes, status codes), ``libubus-io.c`` (``ubus_send_msg``,
-``get_next_msg``: sequence and peer are big-endian; releases before 2014 wrote them in the machine's order and are not spoken
+``get_next_msg``: sequence and peer are big-endian; the first releases wrote them in the machine's order and are not spoken
 here), ``libubus-obj.c`` and ``libubus-sub.c`` (objects, subscriptions), ``libubus-req.c`` (requests), ``libubox`` ``usock.c``.
 """
 

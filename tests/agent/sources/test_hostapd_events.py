@@ -107,8 +107,8 @@ def test_a_table_that_cannot_be_read_is_counted():
             ["probe", "duplicate_event"] * 2,
             id="two frames heard by two networks, read late",
         ),
-        pytest.param([(0, 0, -67), (1, 20_000, -67)], ["probe", "duplicate_event"], id="20 ms apart"),
-        pytest.param([(0, 0, -67), (1, 20_001, -67)], ["probe", "probe"], id="later is another frame"),
+        pytest.param([(0, 0, -67), (1, 50_000, -67)], ["probe", "duplicate_event"], id="50 ms apart"),
+        pytest.param([(0, 0, -67), (1, 50_001, -67)], ["probe", "probe"], id="later is another frame"),
         pytest.param([(0, 0, -67), (1, 10, -66)], ["probe", "probe"], id="another level is another frame"),
         pytest.param([(0, 0, -67), (1, 5, -67), (2, 9, -67)], ["probe"] + ["duplicate_event"] * 2, id="three networks"),
         pytest.param([(0, 50, -67), (1, 0, -67)], ["probe", "probe"], id="the clock was set back"),
@@ -184,7 +184,7 @@ def test_the_memory_of_frames_stays_small_and_empties():
 
     for number in range(2 * RECENT_MAX):
         list(reader.read(Notice("probe", encode_table(fields(local(number))), 0), T0_US + 1_000_000 + number * 2000))
-    assert len(reader._recent) <= 12
+    assert len(reader._recent) <= 30
 
 
 @given(st.text("0123456789abcdefABCDEF:- x", max_size=20))
@@ -211,7 +211,7 @@ RECORDINGS = [
 
 @pytest.mark.parametrize(("name", "expected"), RECORDINGS)
 def test_recorded_events_give_the_frames_that_were_sent(name: str, expected: dict[str, int]):
-    """Events of one injected frame came in one go; between frames lay more than 20 ms."""
+    """Events of one injected frame came in one go."""
     told, at_us = [], 0
     for line in (shared_data("ubus") / name).read_text().splitlines():
         if not line.startswith("{"):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,6 +25,7 @@ from agent.sources.hostapd_session import (
 )
 from agent.sources.ubus import Message
 
+CHECKOUT = Path(__file__).parents[3]
 PROBE = {"address": "02:00:00:00:00:01", "signal": -60, "freq": 2437}
 
 
@@ -110,6 +113,23 @@ def test_notify_response_is_never_set_and_nothing_but_what_is_needed_is_called()
 
     assert set(line.bus.hostapd("wlan0").calls) == {"get_status", "get_clients"}
     assert {message.kind for message in line.sent} == {ubus.ADD_OBJECT, ubus.LOOKUP, ubus.INVOKE, ubus.SUBSCRIBE}
+
+
+def test_the_access_list_that_we_ship_allows_what_is_asked():
+    """Under exactly these rights a user who is not root hears everything."""
+    shipped = json.loads((CHECKOUT / "firmware_hooks" / "openwrt" / "acl.d" / "ivizone.json").read_text())
+    line = Line(
+        bus(
+            "wlan0",
+            sees_hostapd="hostapd.*" in shipped["access"],
+            may_subscribe="hostapd.*" in shipped["subscribe"],
+            may_listen="ubus.object.add" in shipped["listen"],
+            methods=tuple(shipped["access"]["hostapd.*"]["methods"]),
+        )
+    )
+    line.wait(120)
+
+    assert (line.news, line.session.hears_additions) == (["hostapd_subscribed"], True)
 
 
 def test_a_notification_is_answered_only_where_hostapd_waits_for_it():
