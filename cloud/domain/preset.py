@@ -5,7 +5,7 @@ The same day can be read under each of them, so a figure here can be compared wi
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from functools import cache
 from pathlib import Path
 
@@ -71,8 +71,17 @@ def preset(name: str) -> Preset:
 
 def _read(path: Path) -> Preset:
     values = yaml.safe_load(path.read_text())
-    allowed = {field.name for field in fields(Preset)} - {"preset"}
-    unknown = sorted(set(values) - allowed)
+    options = {field.name: field for field in fields(Preset) if field.name != "preset"}
+    if not isinstance(values, dict):
+        raise PresetError(f"{path.name}: holds no options; it needs {', '.join(sorted(options))}")
+    unknown = sorted(set(values) - set(options))
     if unknown:
-        raise PresetError(f"{path.name}: {', '.join(unknown)} unknown; allowed: {', '.join(sorted(allowed))}")
+        raise PresetError(f"{path.name}: {', '.join(unknown)} unknown; allowed: {', '.join(sorted(options))}")
+    missing = sorted(name for name, option in options.items() if option.default is MISSING and name not in values)
+    if missing:
+        raise PresetError(f"{path.name}: {', '.join(missing)} missing")
+    for name, value in values.items():
+        kinds = (str,) if name in ("label", "source") else (int, float) if name == "p_inside_min" else (int,)
+        if type(value) not in kinds:
+            raise PresetError(f"{path.name}: {name} is {value!r}; use {'text' if str in kinds else 'a number'}")
     return Preset(preset=path.stem, **values)

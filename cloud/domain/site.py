@@ -110,6 +110,8 @@ def parse_hours(text: str) -> Hours:
 
 def check_site(site: Site) -> None:
     """Raise SiteError for a name, zone or mode that cannot be."""
+    if not 0 < len(site.name) <= 200 or not site.name.isprintable():
+        raise SiteError("the store's name must be 1 to 200 letters, digits and signs, in one line")
     if not SITE_NAME.fullmatch(site.site):
         raise SiteError(f"site {site.site!r}: use 1 to 63 of a-z, 0-9 and -, beginning with a letter or digit")
     try:
