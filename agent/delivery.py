@@ -19,6 +19,8 @@ from agent.upload.backoff import Backoff
 from agent.upload.plan import Verdict
 from agent.upload.uploader import UploadCounts, Uploader
 
+HURRIED_EVERY_S = 0.5
+"""How often a wait for room looks whether the run shall end."""
 MEMORY_BATCHES = 64
 """Batches that may wait in memory while the disk takes none: at most 4 MiB."""
 
@@ -58,8 +60,12 @@ class DryDelivery:
 class SpoolDelivery:
     """Spool first, then the cloud.
 
-    ``waits_for_room``: a replay rather waits than evicts, because its capture can wait; a radio cannot.
+    ``waits_for_room``: a replay rather waits than evicts, because its capture can wait; a radio cannot. It waits until
+    ``is_hurried``.
     """
+
+    is_hurried: Callable[[], bool] = staticmethod(bool)
+    """True once somebody wants the run to end."""
 
     def __init__(
         self, spool: Spool | TieredSpool, uploader: Uploader | None, backoff: Backoff, *, waits_for_room: bool
@@ -115,9 +121,7 @@ class SpoolDelivery:
         """Take a batch: onto the disk if it can be, else into memory."""
         with self._changed:
             if self._waits_for_room and self._uploader is not None:
-                self._changed.wait_for(
-                    lambda: self._has_room(len(batch.message)) or self._locked_out or self._is_away()
-                )
+                self._wait_for_room(len(batch.message))
             evicted = self._spool.evicted_batches
             self._memory.append(batch)
             self._memory_to_disk()
@@ -140,6 +144,10 @@ class SpoolDelivery:
             self._changed.notify_all()
         if self._worker.is_alive():
             self._worker.join(max(0.2, deadline - time.monotonic()))
+
+    def _wait_for_room(self, size: int) -> None:
+        while not (self._has_room(size) or self._locked_out or self._is_away() or self.is_hurried()):
+            self._changed.wait(HURRIED_EVERY_S)
 
     def _has_room(self, size: int) -> bool:
         return not self._spool.entries() or self._spool.pending_bytes + size <= self._spool.limit_bytes

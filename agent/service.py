@@ -77,6 +77,7 @@ class Service:
 
     def _run(self, config: Config) -> Outcome:
         parts = compose.assemble(config)
+        parts.delivery.is_hurried = self._should_stop
         who = {"agent": config.agent.id, "site": config.agent.site, "source": config.source.name}
         log.info("agent_started", **who, version=__version__, clock=parts.pipeline.clock.name.lower())
         notify("READY=1")

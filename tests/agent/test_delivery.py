@@ -315,6 +315,22 @@ def test_a_replay_waits_for_room_rather_than_to_evict(tmp_path: Path):
     assert once_each(numbers(cloud.bodies)) == list(range(12))
 
 
+def test_a_replay_that_shall_end_does_not_wait_for_room(tmp_path: Path):
+    """The cloud asks for ten minutes of patience; who stops the agent does not wait for them."""
+    spool = Spool(tmp_path / "spool", 1000)
+    stop: list[bool] = []
+    with stand_in_cloud(Answer(503, headers={"Retry-After": "600"})) as cloud:
+        delivery = delivery_to(cloud, spool, waits_for_room=True)
+        delivery.is_hurried = lambda: bool(stop)
+        for n in range(2):
+            delivery.put(batch(n, size=400))
+        threading.Timer(0.1, stop.append, [True]).start()
+        given_up = delivery.put(batch(2, size=400))
+        delivery.finish(0.01)
+
+    assert (stop, given_up) == ([True], 1)
+
+
 @pytest.mark.parametrize("answer", [Answer(503), Answer(401)], ids=["away", "locked out"])
 def test_a_replay_does_not_wait_for_ever(tmp_path: Path, answer: Answer):
     spool = Spool(tmp_path / "spool", 1000)
