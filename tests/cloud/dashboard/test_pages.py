@@ -1,0 +1,404 @@
+"""The merchant's pages over real HTTP: what they show in every state, that they show what the database holds, and that nothing foreign runs."""
+
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+
+import pytest
+from sqlalchemy import update
+from support.clouds import DATE, HOUR_MS, MIN_MS, NOON_MS, Cloud, busy_hour, counted, heard, served, stay
+
+from cloud.dashboard.headers import HEADERS
+from cloud.dashboard.view import SMALL_TILES, TILES, metrics, show, show_interval
+from cloud.databases.tables import day_figures
+from cloud.domain.preset import presets
+from cloud.domain.site import Site
+from cloud.embedded import Embedded
+
+BEGIN_MS = NOON_MS - HOUR_MS
+PAGE = "/sites/shop"
+DATA = "/sites/shop/figures.json"
+HIDDEN = ("< 5", "–")
+"""A count too small is said to be so; a rate or a duration of so few is a dash."""
+EVIL = "<script>alert('x')</script>&\""
+
+
+class Page(HTMLParser):
+    """A page taken apart: text, elements with their attributes, and the parts of its tiles."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.tiles: dict[str, dict[str, str]] = {}
+        self.text = ""
+        self._tile, self._part = None, None
+        self.feed(html)
+
+    def handle_starttag(self, tag, attributes):
+        attributes = dict(attributes)
+        self.elements.append((tag, attributes))
+        if "data-metric" in attributes:
+            self._tile = self.tiles.setdefault(attributes["data-metric"], {})
+        self._part = attributes.get("data-part")
+        if self._part:
+            self._tile[self._part] = ""
+
+    def handle_data(self, data):
+        self.text += data
+        if self._part:
+            self._tile[self._part] += data
+
+    def handle_endtag(self, _tag):
+        self._part = None
+
+    def all(self, name: str) -> list[str]:
+        """The values of an attribute."""
+        return [attributes[name] for _, attributes in self.elements if attributes.get(name)]
+
+
+@pytest.fixture
+def opened(tmp_path):
+    """Makes clouds, each behind its server; gives the cloud and a client."""
+    contexts, clouds = [], []
+
+    def make(**options):
+        clouds.append(Cloud(tmp_path / str(len(clouds)), **options))
+        contexts.append(served(clouds[-1].embedded.app(works=False)))
+        return clouds[-1], contexts[-1].__enter__()
+
+    yield make
+    for context in contexts:
+        context.__exit__(None, None, None)
+    for made in clouds:
+        made.close()
+
+
+@pytest.fixture(scope="module")
+def busy(tmp_path_factory):
+    """A cloud with an hour's figures, half of the time heard; read only."""
+    made = Cloud(tmp_path_factory.mktemp("busy"), hours="11:00-12:00", time_zone="UTC")
+    made.take(
+        heard(
+            0,
+            *busy_hour(visitors=14, passers_by=25),
+            *(stay(2000 + n, BEGIN_MS, 2) for n in range(6)),
+            listened=0.5,
+            error=0.1,
+        )
+    )
+    with served(made.embedded.app(works=False)) as client:
+        yield made, client
+    made.close()
+
+
+def page(client, path: str = PAGE, status: int = 200) -> Page:
+    answer = client.get(path)
+    assert (answer.status_code, answer.headers["Content-Type"]) == (status, "text/html; charset=utf-8"), answer.text
+    return Page(answer.text)
+
+
+# --- every state ------------------------------------------------------------------------------------------------------
+
+
+def test_a_cloud_without_a_store_says_how_to_add_one(tmp_path):
+    embedded = Embedded(tmp_path)
+    with served(embedded.app(works=False)) as client:
+        text = page(client, "/").text
+
+    assert "No store yet" in text and "ivizone-cloud site add" in text
+
+
+def test_one_store_is_shown_at_once_and_several_are_listed(opened):
+    made, client = opened()
+    first = client.get("/")
+    made.embedded.fleet.add_site(Site("other", "Other", "UTC"))
+
+    assert (first.status_code, first.headers["Location"]) == (302, PAGE)
+    assert {PAGE, "/sites/other"} <= set(page(client, "/").all("href"))
+
+
+def test_a_store_without_an_access_point_says_how_to_enrol_one(opened):
+    made, client = opened()
+    made.embedded.fleet.revoke("ap-test")
+
+    assert "ivizone-cloud agent token --site shop" in page(client).text
+
+
+def test_a_day_on_which_nothing_was_heard_is_not_shown_as_a_day_of_nobody(opened):
+    _, client = opened()
+    shown = page(client)
+
+    assert "Nothing was heard on this day" in shown.text and shown.tiles == {}
+
+
+def test_the_first_minutes_of_the_first_day(opened):
+    made, client = opened(hours="11:00-19:00", allows_replay=False)
+    made.clock.ms = BEGIN_MS + MIN_MS
+    made.take(heard(0, *(stay(n, BEGIN_MS, 0.2, 10) for n in range(7)), end_ms=BEGIN_MS + MIN_MS))
+    shown = page(client)
+
+    assert shown.tiles["passers_by"]["value"] == "7"
+    assert shown.tiles["passers_by"]["coverage"] == "heard 100 %"
+    assert (shown.tiles["dwell_median_s"]["value"], shown.tiles["dwell_median_s"]["interval"]) == ("–", "")
+    assert "live" in shown.text
+
+
+def test_part_of_the_time_heard_is_said_with_every_figure(busy):
+    _, client = busy
+
+    for metric, tile in page(client).tiles.items():
+        assert tile["coverage"] == "heard 50.0 %", metric
+
+
+def test_small_cells_are_not_shown(opened):
+    """Four visitors are "fewer than five" in tiles, table and data, and what could be worked out from them is neither."""
+    made, client = opened()
+    made.take(heard(0, *busy_hour(visitors=4, passers_by=30)))
+    shown, data = page(client), client.get(DATA).json()
+
+    for tile in (
+        shown.tiles["visitors"],
+        shown.tiles["capture_rate"],
+        shown.tiles["dwell_median_s"],
+        shown.tiles["engaged"],
+    ):
+        assert tile["value"] in HIDDEN and tile["interval"] == ""
+    assert shown.tiles["passers_by"]["value"] == "30"
+    assert set(data["series"]["visitors"]["value"]) <= {None, 0.0}
+    assert all(bucket["visits"] is None for bucket in data["dwell"])
+    assert {row["cells"][0] for row in data["table"]} <= {"–", "< 5", "0 (0 to 0)", "0 (0 to 1)", "0 (0 to 2)"}
+
+
+def test_no_shown_figure_of_any_state_rests_on_fewer_than_five(opened):
+    for number, visitors in enumerate((1, 4, 5, 9)):
+        made, client = opened()
+        made.take(heard(number, *busy_hour(visitors=visitors, passers_by=9)))
+        for preset in presets():
+            data = client.get(DATA, params={"preset": preset}).json()
+            behind = made.day(preset=preset)
+            for metric, tile in data["tiles"].items():
+                if metric in behind and behind[metric]["value"] is not None:
+                    assert (tile["value"] in HIDDEN) == (behind[metric]["devices"] < 5), (visitors, preset, metric)
+            for metric in ("visitors", "passers_by", "occupancy"):
+                quarters = made.quarters(metric, preset=preset)
+                for start_s, value in zip(data["starts_s"], data["series"][metric]["value"], strict=True):
+                    devices = quarters.get(start_s * 1000, {"devices": 0})["devices"]
+                    assert value is None or devices == 0 or devices >= 5
+
+
+def test_mode_count_shows_what_was_heard_at_once_and_no_visitors(opened):
+    made, client = opened(mode="count")
+    made.take(counted(0, ("inside", 12.0), ("outside", 30.0)))
+    shown, data = page(client), client.get(DATA).json()
+
+    assert set(shown.tiles) == {"heard_inside"} and shown.tiles["heard_inside"]["value"] == "12"
+    assert shown.tiles["heard_inside"]["interval"] == "likely 11 to 14"
+    assert set(data["series"]) == {"heard_inside", "heard_outside"} and data["dwell"] == []
+    assert shown.all("data-chart") == ["heard"]
+
+
+def test_a_store_that_takes_replays_opens_at_its_newest_day_and_another_at_today(opened):
+    for allows_replay, words in ((True, "Thursday, 19 November 2026"), (False, "Friday, 20 November 2026")):
+        made, client = opened(allows_replay=allows_replay)
+        made.take(
+            heard(
+                0,
+                *busy_hour(start_ms=BEGIN_MS - 24 * HOUR_MS),
+                start_ms=BEGIN_MS - 24 * HOUR_MS,
+                end_ms=NOON_MS - 24 * HOUR_MS,
+            )
+        )
+        assert words in page(client).text
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/sites/none", "/sites/SHOP", "/sites/shop?date=yesterday", "/sites/shop?date=2026-02-30", "/sites/shop?date=0001-01-01",
+        "/sites/shop?date=9999-12-31", "/sites/shop?preset=cisco", "/sites/%3Cscript%3E", "/nothing", "/sites/shop/more", "/static/none.js",
+        "/static/../app.py", "/static/%2e%2e/app.py",
+    ],
+)  # fmt: skip
+def test_what_does_not_exist_is_a_page_that_says_so(busy, path):
+    shown = page(busy[1], path, 404)
+
+    assert "Not there" in shown.text and "/" in shown.all("href")
+
+
+@pytest.mark.parametrize("query", ["?date=x", "?preset=x"])
+def test_data_that_does_not_exist_is_404_too(busy, query):
+    answer = busy[1].get(DATA + query)
+
+    assert answer.status_code == 404 and answer.json()["error"]
+
+
+@pytest.mark.parametrize("date", ["1970-01-01", "2026-03-29", "2026-10-25", "2999-12-30", "20261120", ""])
+def test_any_day_has_a_page(opened, date):
+    _, client = opened(time_zone="America/New_York")
+
+    assert page(client, f"/sites/shop?date={date}").all("value")
+
+
+# --- the figures ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("preset", list(presets()))
+def test_the_page_shows_what_the_database_holds(busy, preset):
+    made, client = busy
+    shown, data = page(client, f"{PAGE}?preset={preset}"), client.get(DATA, params={"preset": preset}).json()
+    held = made.day(preset=preset)
+
+    for metric in (*TILES, *SMALL_TILES):
+        row, unit, tile = held[metric], metrics()[metric]["unit"], shown.tiles[metric]
+        if row["value"] is not None and row["devices"] >= 5:
+            assert tile["value"] == show(unit, row["value"])
+            assert tile["interval"] == show_interval(unit, row["low"], row["high"])
+        assert all(data["tiles"][metric][part] == tile[part] for part in ("value", "interval", "coverage"))
+    for metric in ("visitors", "passers_by", "occupancy"):
+        for start_s, value in zip(data["starts_s"], data["series"][metric]["value"], strict=True):
+            assert value is None or value == pytest.approx(
+                made.quarters(metric, preset=preset)[start_s * 1000]["value"], abs=0.005
+            )
+    assert sum(bucket["visits"] or 0 for bucket in data["dwell"]) <= held["visitors"]["value"]
+
+
+def test_every_shown_figure_has_an_interval_and_a_coverage_and_says_how_it_is_known(busy):
+    _, client = busy
+    html = client.get(PAGE).text
+    tiles = page(client).tiles
+
+    assert set(tiles) == {*TILES, "occupancy", *SMALL_TILES}
+    for metric, tile in tiles.items():
+        assert tile["coverage"].startswith("heard"), metric
+        assert tile["value"] in HIDDEN or re.fullmatch(
+            r"likely \S+( %| min| h \d\d)? to \S+( %| min| h \d\d)?", tile["interval"]
+        ), (metric, tile)
+        assert metrics()[metric]["computed"][:30] in html
+
+
+def test_an_interval_is_rounded_outward():
+    assert show_interval("devices", 7.9, 20.1) == "likely 7 to 21"
+    assert show_interval("share", 0.126, 0.1241 + 0.2) == "likely 12 % to 33 %"
+    assert show_interval("seconds", 119.0, 121.0) == "likely 1 min to 3 min"
+    assert show_interval("devices", 12.0, 12.0) == "likely 12 to 12"
+
+
+# --- refresh ----------------------------------------------------------------------------------------------------------
+
+
+def test_the_refresh_costs_nothing_until_something_changes(opened):
+    made, client = opened()
+    made.take(heard(0, *busy_hour()))
+    first = client.get(DATA)
+    same = client.get(DATA, headers={"If-None-Match": first.headers["ETag"]})
+    made.embedded.analyse("shop", DATE)
+    still = client.get(DATA, headers={"If-None-Match": first.headers["ETag"]})
+    made.take(heard(1, stay(999, BEGIN_MS, 30)))
+    changed = client.get(DATA, headers={"If-None-Match": first.headers["ETag"]})
+
+    assert (same.status_code, same.content) == (304, b"")
+    assert still.status_code == 304
+    assert changed.status_code == 200
+    assert (first.json()["tiles"]["visitors"]["value"], changed.json()["tiles"]["visitors"]["value"]) == ("12", "13")
+
+
+def test_the_first_data_of_a_day_turn_its_empty_page_into_a_full_one(opened):
+    """The script reloads the page when the state changes from silent to heard."""
+    made, client = opened()
+    before = client.get(DATA).json()["state"]
+    made.take(heard(0, *busy_hour()))
+
+    assert (before, client.get(DATA).json()["state"]) == ("silent", "heard")
+    assert page(client).all("data-chart") == ["occupancy", "arrivals", "dwell"]
+
+
+def test_the_ledger_on_the_page_is_what_the_access_point_said(opened):
+    made, client = opened()
+    made.take(heard(0, *busy_hour()), heard(1))
+
+    assert client.get(DATA).json()["ledger"] == [
+        {"agent": "ap-test", "frames": "200", "probe_requests": "180", "skipped": "20", "lost": "4", "until": "12:00"}
+    ]
+
+
+# --- nothing foreign, nothing unescaped ---------------------------------------------------------------------------------------
+
+EVERYTHING = ["/", PAGE, DATA, "/sites/none", "/nothing", "/healthz", "/metrics", "/v1/nothing", "/static/page.js", "/static/page.css",
+              "/static/icon.svg", "/static/uplot/uPlot.iife.min.js", "/static/uplot/uPlot.min.css"]  # fmt: skip
+
+
+@pytest.mark.parametrize("path", EVERYTHING)
+def test_every_answer_carries_the_safe_headers(busy, path):
+    headers = busy[1].get(path).headers
+
+    assert {name: headers[name] for name in HEADERS} == HEADERS
+    policy = dict(part.strip().split(" ", 1) for part in headers["Content-Security-Policy"].split(";"))
+    assert policy["default-src"] == "'none'" and policy["script-src"] == policy["style-src"] == "'self'"
+    assert "unsafe" not in headers["Content-Security-Policy"]
+
+
+@pytest.mark.parametrize("path", EVERYTHING)
+def test_no_answer_loads_anything_from_elsewhere(busy, path):
+    """Addresses occur in comments and as names of XML namespaces; none where a browser would follow it by itself."""
+    text = busy[1].get(path, follow_redirects=True).text
+    loads = re.findall(
+        r"""(?:src|href|action|srcset|poster|@import|url\(|fetch\(|importScripts\()\s*=?\s*["']?((?:https?:)?//[^"'\s)]+)""",
+        text,
+    )
+
+    assert loads == []
+
+
+def test_everything_that_a_page_needs_is_served_here(busy):
+    _, client = busy
+    shown = page(client)
+    needed = [*shown.all("src"), *(attributes["href"] for tag, attributes in shown.elements if tag == "link")]
+
+    assert len(needed) >= 5
+    for path in needed:
+        assert client.get(path).status_code == 200, path
+    style = client.get("/static/page.css").text + client.get("/static/uplot/uPlot.min.css").text
+    assert "@import" not in style and not re.search(r"url\((?!data:)", style)
+
+
+def test_no_script_or_style_stands_in_a_page(busy):
+    """The policy would not run it; better that there is none."""
+    for path in (PAGE, "/sites/none"):
+        shown = page(busy[1], path, 200 if path == PAGE else 404)
+        assert all(attributes.get("src") for tag, attributes in shown.elements if tag == "script")
+        assert not any(tag == "style" for tag, _ in shown.elements)
+        assert not any(
+            name == "style" or name.startswith("on") for _, attributes in shown.elements for name in attributes
+        )
+
+
+def test_what_people_name_their_store_is_text_and_never_markup(opened):
+    made, client = opened(name=EVIL)
+    made.embedded.fleet.add_site(Site("other", EVIL, "UTC"))
+    for path in ("/", PAGE):
+        html = client.get(path).text
+        assert "<script>alert" not in html and EVIL in Page(html).text
+
+
+@pytest.mark.parametrize(
+    "query", ["?date=%3Cscript%3E1", "?preset=%3Cscript%3E1", "?date=2026-11-20&x=%22%3E%3Cscript%3E1"]
+)
+def test_what_stands_in_the_address_is_never_markup(busy, query):
+    assert "<script>1" not in busy[1].get(PAGE + query).text
+
+
+def test_the_pages_cannot_be_written_to(busy):
+    for path in ("/", PAGE, DATA):
+        assert busy[1].post(path).status_code == 405
+
+
+def test_a_figure_of_a_day_that_is_half_written_is_never_seen(opened):
+    """Figures are replaced in one transaction: while it is open the page shows what was there."""
+    made, client = opened()
+    made.take(heard(0, *busy_hour()))
+    with made.embedded.database.begin() as connection:
+        connection.execute(update(day_figures).values(value=99.0, low=99.0, high=99.0, devices=99))
+        during = client.get(DATA).json()["tiles"]["visitors"]["value"]
+
+    assert (during, client.get(DATA).json()["tiles"]["visitors"]["value"]) == ("12", "99")
