@@ -11,7 +11,7 @@ from datetime import date
 from pathlib import Path
 
 from simulator.capture import write_capture
-from simulator.day import DaySettings, simulate
+from simulator.day import PRINTERS_MAX, DaySettings, simulate
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -28,10 +28,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = vars(parser.parse_args(arguments))
     out = given.pop("out")
     settings = DaySettings(**given | {"date": str(given["date"])})
-    if not (
-        settings.shoppers >= 0 and 0 <= settings.visitor_share <= 1 and 0 <= settings.opens_h < settings.closes_h <= 24
-    ):
-        parser.error("shoppers must be 0 or more, visitor-share 0 to 1, and opens-h before closes-h within 0 to 24")
+    mistake = mistake_in(settings) or ("" if out.name else f"{out} names no file; give a name such as day")
+    if mistake:
+        parser.error(mistake)
     frames, truth = simulate(settings)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -45,6 +44,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
         f"{len(frames):,} frames of {summary['devices_heard']:,} devices written to {out}.pcap, the truth to {out}.truth.json"
     )
     return 0
+
+
+def mistake_in(settings: DaySettings) -> str:
+    """What cannot be, with what is allowed; empty where nothing is wrong."""
+    s = settings
+    checks = (
+        (s.shoppers >= 0 and s.staff >= 0, "shoppers and staff must be 0 or more"),
+        (0 <= s.visitor_share <= 1, "visitor-share must be 0 to 1"),
+        (0 <= s.opens_h < s.closes_h <= 24, "opens-h must come before closes-h, both within 0 to 24"),
+        (
+            0 <= s.printers <= PRINTERS_MAX,
+            f"printers must be 0 to {PRINTERS_MAX}: each has an address of the documentation range",
+        ),
+        (-720 <= s.utc_offset_min <= 840, "utc-offset-min must be -720 to 840"),
+    )
+    return next((text for is_right, text in checks if not is_right), "")
 
 
 if __name__ == "__main__":

@@ -25,6 +25,8 @@ WALL_DB = 11.0
 WALKING_M_S = 1.2
 HEARD_M = 45.0
 """A passer-by is in range this far to both sides of the door."""
+PRINTERS_MAX = 256
+"""Addresses of the documentation range 00:00:5e:00:53:xx (RFC 7042, 2.1.2)."""
 BUSY = (0.5, 0.7, 1.3, 1.2, 0.9, 0.8, 1.0, 1.4, 1.5, 1.0)
 """How busy each tenth of the opening hours is, relative."""
 
@@ -105,8 +107,7 @@ def _live(person: Person, number: int, random: Random, frames: list[tuple[int, b
     """All scans of one device."""
     model, build = (PRINTER, 0) if person.kind == "printer" else choose_model(random)
     person.model = model.name
-    # Addresses of the documentation range (RFC 7042, 2.1.2) for what keeps a global one.
-    address = bytes.fromhex("00005e0053") + bytes((number % 256,)) if person.kind == "printer" else None
+    address = bytes.fromhex("00005e0053") + bytes((number % PRINTERS_MAX,)) if person.kind == "printer" else None
     phone = Phone(model, random, random.gauss(0.0, 3.0), build, address)
     position = _Position(person, random)
     at_s = person.arrives_s + random.random() * phone.period_s
