@@ -99,6 +99,12 @@ def _parser() -> argparse.ArgumentParser:
     replay.add_argument(
         "--speed", default="max", type=_speed, metavar="max|realtime|N", help="N capture seconds a second"
     )
+    replay.add_argument(
+        "--onto-day",
+        type=_day,
+        metavar="YYYY-MM-DD",
+        help="lay every capture onto this day (UTC), each at its own time of day",
+    )
     replay.add_argument("--json", action="store_true", help="end with one JSON object on stdout")
     explain = command("explain", "say of each frame what became of it")
     captures(explain)
@@ -127,6 +133,16 @@ def _parser() -> argparse.ArgumentParser:
     doctor.add_argument("--json", action="store_true")
     command("version", "print the version")
     return parser
+
+
+def _day(text: str) -> int:
+    """A date as days since 1970-01-01."""
+    from datetime import date
+
+    try:
+        return (date.fromisoformat(text) - date(1970, 1, 1)).days
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no date; write it as 2026-11-20") from None
 
 
 def _speed(text: str) -> float:

@@ -70,9 +70,11 @@ def wall_clock(config: Config) -> WallClock:
     return WallClock(is_set, lambda: time.time_ns() // 1000, lambda: time.monotonic_ns() // 1000, config.clock.wait_s)
 
 
-def open_source(config: Config, paths: tuple[str, ...] | None = None) -> Source:
-    """The configured source, or the captures given. Raises SourceError."""
-    source: Source = load_source("pcap")(paths) if paths else load_source(config.source.name).from_config(config.source)
+def open_source(config: Config, paths: tuple[str, ...] | None = None, onto_day: int | None = None) -> Source:
+    """The configured source, or the captures given, laid onto a day where one is named. Raises SourceError."""
+    source: Source = (
+        load_source("pcap")(paths, onto_day) if paths else load_source(config.source.name).from_config(config.source)
+    )
     return source
 
 

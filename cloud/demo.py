@@ -18,6 +18,7 @@ from typing import Any
 
 import yaml
 
+from cloud.dashboard import view
 from cloud.dashboard.queries import Queries
 from cloud.dashboard.view import metrics, show, show_interval
 from cloud.domain.preset import OWN
@@ -72,9 +73,9 @@ class Demo:
             self._compare(embedded, day, truth, summary)
             pages = [f"{server.url}/sites/{STORE.site}?date={day}"]
             if captures:
-                summary = self._send(embedded, server.url, CAPTURES, captures)
+                summary = self._send(embedded, server.url, CAPTURES, captures, "--onto-day", day)
                 self._wait(embedded)
-                pages.append(self._report_captures(embedded, server.url, summary))
+                pages.append(self._report_captures(embedded, server.url, day, summary))
             print("\nThe merchant's page:", *(f"  {page}" for page in pages), sep="\n", flush=True)
             if not once:
                 self._serve()
@@ -113,7 +114,7 @@ class Demo:
         truth: dict[str, Any] = json.loads(out.with_name("day.truth.json").read_text())
         return truth
 
-    def _send(self, embedded: Embedded, url: str, site: Site, captures: Sequence[Path]) -> dict[str, Any]:
+    def _send(self, embedded: Embedded, url: str, site: Site, captures: Sequence[Path], *how: str) -> dict[str, Any]:
         """Enrol an agent and let it replay; gives what `replay --json` printed."""
         folder = self._folder / f"agent-{site.site}"
         folder.mkdir()
@@ -131,7 +132,9 @@ class Demo:
         frames = f"{len(captures)} captures" if len(captures) > 1 else captures[0].name
         self._say(f"replaying {frames} through the agent, over HTTP")
         names = [str(path) for path in captures]
-        answer = self._call("agent", "replay", *names, "--cloud", url, "--json", "--config", str(config), may_fail=(4,))
+        answer = self._call(
+            "agent", "replay", *names, *how, "--cloud", url, "--json", "--config", str(config), may_fail=(4,)
+        )
         summary: dict[str, Any] = json.loads(answer.splitlines()[-1]) if answer.strip() else {}
         if not summary:
             raise DemoError("the captures hold nothing that the agent can read (see its message above)")
@@ -184,10 +187,15 @@ class Demo:
             f"{'':17}{so['devices']:>10}  {so['devices_heard']}"
         )
 
-    def _report_captures(self, embedded: Embedded, url: str, summary: dict[str, Any]) -> str:
-        devices, dates = summary["devices"], Queries(embedded.database).dates(CAPTURES.site)
+    def _report_captures(self, embedded: Embedded, url: str, day: str, summary: dict[str, Any]) -> str:
+        devices = summary["devices"]
         print(
             f"\n{CAPTURES.name}: {devices['estimate']:.0f} devices ({devices['low']:.0f} to {devices['high']:.0f}) "
-            f"from {summary['probe_requests']:,} probe requests in {summary['frames']:,} frames, on {len(dates)} days"
+            f"from {summary['probe_requests']:,} probe requests in {summary['frames']:,} frames, "
+            f"laid onto {day}, each capture at its own time of day"
         )
-        return f"{url}/sites/{CAPTURES.site}" + (f"?date={dates[-1]}" if dates else "")
+        figures = Queries(embedded.database).day(CAPTURES.site, day, OWN)
+        for metric in TRUTH:
+            tile = view.tile(metric, figures.get(metric))
+            print(f"  {tile.title:16}{tile.value:>10}  {tile.interval or tile.note:28}{tile.coverage}")
+        return f"{url}/sites/{CAPTURES.site}?date={day}"

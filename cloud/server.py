@@ -38,6 +38,7 @@ def server_of(app: Starlette) -> uvicorn.Server:
         log_level="warning",
         server_header=False,
         timeout_keep_alive=30,
+        timeout_graceful_shutdown=3,  # a browser that keeps its connection open must not hold up Ctrl-C
     )
     return uvicorn.Server(config)
 

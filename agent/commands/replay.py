@@ -32,7 +32,7 @@ def replay(options: argparse.Namespace) -> int:
             raise ConfigError(needs_enrolment(config))
         config = replaced(config, cloud=replaced(config.cloud, url=options.cloud))
         delivery = compose.delivery(config, waits_for_room=True)
-    source = compose.open_source(config, tuple(options.captures))
+    source = compose.open_source(config, tuple(options.captures), options.onto_day)
     pipeline = compose.replay_pipeline(config, source, is_enrolled=is_enrolled)
     outcome = run(source, pipeline, delivery, speed=options.speed, drain_s=DRAIN_S, progress=_progress())
     _end_progress()

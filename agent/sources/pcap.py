@@ -25,6 +25,7 @@ from agent.sources.errors import CaptureEmpty, CaptureMissing, LinkTypeUnknown, 
 if TYPE_CHECKING:
     from agent.config import SourceSection
 
+DAY_US = 86_400_000_000
 READ_BYTES = 65536
 READ_BYTES_AMONG_MANY = 8192
 """With many captures open at once, small buffers keep the memory of an access point."""
@@ -56,14 +57,16 @@ class PcapSource:
 
     ``paths`` are file names, or "-" for standard input. The head of every capture is read at once, so a file that is
     missing, empty or no capture raises SourceError before the first frame. ``troubles`` fills while frames are read.
+    ``onto_day`` (days since 1970-01-01) lays every capture onto that day, each at its own time of day in UTC.
     """
 
-    def __init__(self, paths: Sequence[str | Path]) -> None:
+    def __init__(self, paths: Sequence[str | Path], onto_day: int | None = None) -> None:
         if not paths:
             raise SourceError("no capture was given; name at least one pcap or pcapng file, or - for standard input")
         self.troubles: list[str] = []
         size = READ_BYTES if len(paths) == 1 else READ_BYTES_AMONG_MANY
         self._captures = [_Capture(str(path), number, size, self.troubles) for number, path in enumerate(paths)]
+        self._onto_day = onto_day
 
     @classmethod
     def from_config(cls, section: SourceSection) -> Self:
@@ -72,12 +75,16 @@ class PcapSource:
 
     def __iter__(self) -> Iterator[CapturedFrame]:
         if len(self._captures) == 1:
-            return self._captures[0].frames()
+            return self._frames_of(self._captures[0])
         return self._merged()
+
+    def _frames_of(self, capture: _Capture) -> Iterator[CapturedFrame]:
+        return capture.frames() if self._onto_day is None else laid_onto_day(capture.frames(), self._onto_day)
 
     def identity(self) -> list[bytes]:
         """What tells these captures from others: the head of each, and its size where it is a file."""
-        return [capture.identity() for capture in self._captures]
+        day = [] if self._onto_day is None else [str(self._onto_day).encode()]
+        return [capture.identity() for capture in self._captures] + day
 
     def losses(self) -> dict[str, int]:
         """Captures that broke off; how many frames they lost nobody can say."""
@@ -93,7 +100,7 @@ class PcapSource:
         heap: list[tuple[int, int]] = []
         readers: dict[int, tuple[Iterator[CapturedFrame], CapturedFrame]] = {}
         for capture in self._captures:
-            frames = capture.frames()
+            frames = self._frames_of(capture)
             first = next(frames, None)
             if first is not None:
                 readers[capture.number] = (frames, first)
@@ -113,6 +120,15 @@ class PcapSource:
             else:
                 readers[number] = (frames, current)
                 heapreplace(heap, (current[1], number))
+
+
+def laid_onto_day(frames: Iterator[CapturedFrame], day: int) -> Iterator[CapturedFrame]:
+    """The frames moved by whole days, so that the first lies on ``day`` (days since 1970-01-01, UTC)."""
+    shift_us: int | None = None
+    for frame in frames:
+        if shift_us is None:
+            shift_us = (day - frame.time_us // DAY_US) * DAY_US
+        yield frame._replace(time_us=frame.time_us + shift_us)
 
 
 class _Capture:

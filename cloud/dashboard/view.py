@@ -57,7 +57,8 @@ def tile(metric: str, figure: Row | None, note: str = "") -> Tile:
     value, interval = NONE, ""
     if figure is not None and figure["value"] is not None:
         if is_small(figure):
-            value = f"< {K}"
+            value = f"< {K}" if about["unit"] == "devices" else NONE
+            note = note or ("" if about["unit"] == "devices" else f"fewer than {K} devices")
         else:
             value = show(about["unit"], figure["value"])
             interval = show_interval(about["unit"], figure["low"], figure["high"])

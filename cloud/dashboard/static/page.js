@@ -5,6 +5,7 @@
   const HEIGHT = 260;
   const NARROW = 560;
   const HINT = "point at the chart";
+  const QUARTER_S = 900;
   const address = (() => {
     const url = new URL(location.href);
     url.pathname = url.pathname.replace(/\/$/, "") + "/figures.json";
@@ -28,16 +29,20 @@
     return [{ ...style, ...bottom }, { ...style, size: 44, incrs: [1, 2, 5, 10, 20, 25, 50, 100, 200, 500, 1000, 2000, 5000] }];
   }
 
+  // A quarter-hour is a level stretch: its value stands at its first and at its last second, so that one beside a gap is seen too.
+  const twice = (column) => column.flatMap((item) => [item, item]);
+  const edges = (starts) => starts.flatMap((start) => [start, start + QUARTER_S - 1]);
+  const quarterOf = (seconds) => seconds - (seconds % QUARTER_S);
+
   // One metric as three series: low and high span the band, the value is drawn on it.
   function banded(metric, label, line, band, first) {
-    const stepped = uPlot.paths.stepped({ align: 1 });
-    const bound = { show: true, width: 0, points: { show: false }, paths: stepped };
-    const { value, low, high } = data.series[metric];
+    const bound = { show: true, width: 0, points: { show: false } };
+    const [value, low, high] = ["value", "low", "high"].map((name) => twice(data.series[metric][name]));
     const text = (_, shown, __, at) => (at == null ? "" : value[at] == null ? (high[at] != null ? "< 5" : "–")
       : `${whole(shown)} (${Math.floor(low[at])} to ${Math.ceil(high[at])})`);
     return {
       columns: [low, high, value],
-      series: [bound, bound, { label, stroke: line, width: 2, paths: stepped, points: { show: false }, value: text }],
+      series: [bound, bound, { label, stroke: line, width: 2, points: { show: false }, value: text }],
       band: { series: [first + 1, first], fill: band },
     };
   }
@@ -49,10 +54,10 @@
       options: {
         axes: axes({ values: (_, splits) => splits.map(time), space: 56 }),
         scales: { y: { range: (_, __, most) => [0, Math.max(5, most * 1.08)] } },
-        series: [{ label: "From", value: (_, seconds) => (seconds == null ? HINT : time(seconds)) }, ...parts.flatMap((part) => part.series)],
+        series: [{ label: "From", value: (_, seconds) => (seconds == null ? HINT : time(quarterOf(seconds))) }, ...parts.flatMap((part) => part.series)],
         bands: parts.map((part) => part.band),
       },
-      columns: [data.starts_s, ...parts.flatMap((part) => part.columns)],
+      columns: [edges(data.starts_s), ...parts.flatMap((part) => part.columns)],
     };
   }
 
