@@ -67,14 +67,13 @@ def pcap(
 ) -> bytes:
     """A pcap file; times are in µs."""
     magic = 0xA1B23C4D if nanoseconds else 0xA1B2C3D4
-    out = struct.pack(order + "IHHiIII", magic, 2, 4, 0, 0, snap, link_type)
+    out = [struct.pack(order + "IHHiIII", magic, 2, 4, 0, 0, snap, link_type)]
     for time_us, data in frames:
         seconds, fraction = divmod(time_us, 1_000_000)
         kept = data[:snap]
-        out += (
-            struct.pack(order + "IIII", seconds, fraction * (1000 if nanoseconds else 1), len(kept), len(data)) + kept
-        )
-    return out
+        fraction *= 1000 if nanoseconds else 1
+        out += [struct.pack(order + "IIII", seconds, fraction, len(kept), len(data)), kept]
+    return b"".join(out)
 
 
 def block(order: str, kind: int, body: bytes) -> bytes:
