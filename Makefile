@@ -4,11 +4,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.set-up
-# Independent decoder for the tests; named here, installed only where it is missing and we are root.
-APT_PACKAGES := tshark
+# Independent decoder, and the shell of an access point, for the tests; installed only where missing and we are root.
+APT_PACKAGES := tshark shellcheck busybox
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test run lint types imports format bench coverage clean
+.PHONY: help setup demo test run lint types imports format bench coverage package-openwrt clean
 
 help: ## print this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -57,6 +57,10 @@ coverage: setup apt ## the tests, with line and branch coverage
 
 bench: setup apt ## frames, bytes, memory, start-up and ingest, as ratios in one run; writes docs/benchmarks.md
 	$(BIN)/python -m benchmarks.run --write docs/benchmarks.md
+
+package-openwrt: setup ## the two .ipk for OpenWrt 24.10, without the SDK, in build/openwrt
+	@$(BIN)/python -m pip download --quiet --disable-pip-version-check --no-deps --only-binary=:all: --require-hashes --requirement deploy/openwrt/structlog.txt --dest build/wheels
+	@$(BIN)/python deploy/openwrt/package.py ipk build/openwrt --structlog build/wheels/structlog-*.whl
 
 clean: ## remove what the other words made
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage

@@ -36,6 +36,7 @@ AGENT_DEPENDS = (
     f"python3-light (>= {PYTHON})",
     f"python3-light (<< {NEXT_PYTHON})",
     "python3-codecs",
+    "python3-decimal",
     "python3-email",
     "python3-openssl",
     "python3-urllib",
@@ -51,6 +52,8 @@ STRUCTLOG_DEPENDS = (
     f"python3-light (<< {NEXT_PYTHON})",
     "python3-asyncio",
     "python3-logging",
+    "python3-urllib",
+    "python3-uuid",
 )
 NOT_SHIPPED = ("agent/sources/scapy_sniff.py",)
 """Needs scapy, which no access point has."""

@@ -13,6 +13,7 @@ from support.openwrt import CHECKOUT, DEPLOY, HOOKS, AccessPoint, shells
 SCRIPTS = sorted(
     [p for p in HOOKS.rglob("*") if p.is_file() and p.read_bytes().startswith(b"#!")]
     + [p for p in (DEPLOY / "files").rglob("*") if p.is_file() and p.read_bytes().startswith(b"#!")]
+    + [p for p in (DEPLOY / "imagebuilder").rglob("*") if p.is_file() and p.read_bytes().startswith(b"#!")]
     + list((CHECKOUT / "deploy/raspberrypi").glob("*.sh"))
 )
 SHELLS = shells()
@@ -467,3 +468,48 @@ def test_what_openNDS_hands_over_cannot_break_out_of_the_page(access_point, shel
     done = page(access_point, shell, "", client_zone='"><script>1</script>', fas='"><script>2</script>')
 
     assert "<script>" not in done.stdout
+
+
+# --- an image for a fleet -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_an_image_is_built_with_both_packages_and_the_fleets_address(tmp_path, shell):
+    """ImageBuilder is a Makefile with a target `image`; here it is one that writes down what it was given."""
+    builder = tmp_path / "builder"
+    (builder / "packages").mkdir(parents=True)
+    (builder / "Makefile").write_text(
+        "image:\n\t@echo '$(PROFILE)|$(PACKAGES)' >given\n\t@cp $(FILES)/etc/uci-defaults/91-ivizone-fleet fleet\n"
+    )
+    made = tmp_path / "made"
+    made.mkdir()
+    for name in ("ivizone-agent_1_all.ipk", "python3-structlog_1_all.ipk"):
+        (made / name).write_text("")
+    script = [*shell.split(), str(DEPLOY / "imagebuilder/build.sh"), str(made)]
+    environment = {"PATH": "/usr/bin:/bin", "IVIZONE_PROFILE": "some_ap", "IVIZONE_URL": "https://cloud.example"}
+
+    done = subprocess.run(script, cwd=builder, env=environment, capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stderr
+    profile, packages = (builder / "given").read_text().strip().split("|")
+    assert profile == "some_ap"
+    assert {"ivizone-agent", "python3-structlog", "procd-ujail"} <= set(packages.split())
+    assert "url='https://cloud.example'" in (builder / "fleet").read_text()
+    assert len(list((builder / "packages").iterdir())) == 2
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_a_folder_that_is_no_imagebuilder_is_refused(tmp_path, shell):
+    script = [*shell.split(), str(DEPLOY / "imagebuilder/build.sh"), str(tmp_path)]
+
+    done = subprocess.run(
+        script,
+        cwd=tmp_path,
+        env={"PATH": "/usr/bin:/bin", "IVIZONE_PROFILE": "x"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 1
+    assert "is no ImageBuilder" in done.stderr
