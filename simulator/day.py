@@ -7,24 +7,18 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
-from math import hypot, log10
 from random import Random
 from statistics import median
 from typing import Any
 
 from simulator.air import Phone, scan
 from simulator.phones import PRINTER, choose_model
+from simulator.places import LAYOUTS, WALKING_M_S, Layout, Position
 
 DAY_S = 86_400
 QUARTER_S = 900
 VISITOR_S, ENGAGED_S, RESIDENT_S = 300, 900, 8 * 3600
 """The rule that the truth is told by: own preset of the product (docs/glossary.md)."""
-LEVEL_AT_1M_DBM = -40.0
-DECIBELS_A_DECADE = 18.0
-WALL_DB = 11.0
-WALKING_M_S = 1.2
-HEARD_M = 45.0
-"""A passer-by is in range this far to both sides of the door."""
 PRINTERS_MAX = 256
 """Addresses of the documentation range 00:00:5e:00:53:xx (RFC 7042, 2.1.2)."""
 BUSY = (0.5, 0.7, 1.3, 1.2, 0.9, 0.8, 1.0, 1.4, 1.5, 1.0)
@@ -46,6 +40,8 @@ class DaySettings:
     printers: int = 2
     utc_offset_min: int = 0
     """Local time of the store minus UTC."""
+    layout: str = "street"
+    """A name in LAYOUTS."""
 
 
 @dataclass(slots=True)
@@ -82,7 +78,7 @@ def simulate(settings: DaySettings) -> tuple[list[tuple[int, bytes]], dict[str, 
     ]
     frames: list[tuple[int, bytes]] = []
     for number, person in enumerate(people):
-        _live(person, number, Random(f"{settings.seed}/{number}"), frames)
+        _live(person, number, Random(f"{settings.seed}/{number}"), LAYOUTS[settings.layout], frames)
     frames.sort(key=lambda frame: frame[0])
     return frames, truth(settings, people, midnight_s, len(frames))
 
@@ -90,7 +86,7 @@ def simulate(settings: DaySettings) -> tuple[list[tuple[int, bytes]], dict[str, 
 def _shopper(random: Random, settings: DaySettings, opens_s: float, closes_s: float) -> Person:
     tenth = random.choices(range(len(BUSY)), BUSY)[0]
     arrives_s = opens_s + (tenth + random.random()) * (closes_s - opens_s) / len(BUSY)
-    crossing_s = 2 * HEARD_M / (WALKING_M_S * random.uniform(0.8, 1.2))
+    crossing_s = 2 * LAYOUTS[settings.layout].heard_m / (WALKING_M_S * random.uniform(0.8, 1.2))
     if random.random() >= settings.visitor_share:
         return Person("passer-by", "", arrives_s, arrives_s + crossing_s)
     stays_s = min(random.lognormvariate(6.5, 0.75), max(120.0, closes_s - arrives_s - crossing_s))
@@ -103,47 +99,27 @@ def _staff(random: Random, opens_s: float, closes_s: float) -> Person:
     return Person("staff", "", enters_s, exits_s, enters_s, exits_s)
 
 
-def _live(person: Person, number: int, random: Random, frames: list[tuple[int, bytes]]) -> None:
+def _live(person: Person, number: int, random: Random, layout: Layout, frames: list[tuple[int, bytes]]) -> None:
     """All scans of one device."""
     model, build = (PRINTER, 0) if person.kind == "printer" else choose_model(random)
     person.model = model.name
     address = bytes.fromhex("00005e0053") + bytes((number % PRINTERS_MAX,)) if person.kind == "printer" else None
     phone = Phone(model, random, random.gauss(0.0, 3.0), build, address)
-    position = _Position(person, random)
+    position = Position(layout, random)
     at_s = person.arrives_s + random.random() * phone.period_s
     while at_s < person.leaves_s:
-        scan(phone, at_s, position.level_dbm(at_s), frames)
+        scan(phone, at_s, _level_dbm(person, position, at_s), frames)
         at_s += phone.next_scan_s()
     person.frames = phone.frames
 
 
-class _Position:
-    """Where somebody stands, and how loud that is at the access point."""
-
-    def __init__(self, person: Person, random: Random) -> None:
-        self._person = person
-        self._random = random
-        self._street_m = random.uniform(6.0, 11.0)
-        self._inside_m = random.uniform(2.0, 12.0)
-
-    def level_dbm(self, at_s: float) -> float:
-        person = self._person
-        if person.enters_s is not None and person.exits_s is not None and person.enters_s <= at_s < person.exits_s:
-            self._inside_m = min(14.0, max(1.5, self._inside_m + self._random.gauss(0.0, 1.5)))
-            return _level(self._inside_m)
-        middle_s = (person.arrives_s + person.leaves_s) / 2
-        door_s = (
-            middle_s
-            if person.enters_s is None
-            else person.enters_s
-            if at_s < person.enters_s
-            else person.exits_s or middle_s
-        )
-        return _level(hypot(self._street_m, WALKING_M_S * (at_s - door_s))) - WALL_DB
-
-
-def _level(distance_m: float) -> float:
-    return LEVEL_AT_1M_DBM - DECIBELS_A_DECADE * log10(max(1.0, distance_m))
+def _level_dbm(person: Person, position: Position, at_s: float) -> float:
+    """How loud the person's phone is at a time."""
+    if person.enters_s is not None and person.exits_s is not None and person.enters_s <= at_s < person.exits_s:
+        return position.inside_dbm()
+    if person.enters_s is None or person.exits_s is None:
+        return position.outside_dbm(at_s - (person.arrives_s + person.leaves_s) / 2)
+    return position.outside_dbm(at_s - (person.enters_s if at_s < person.enters_s else person.exits_s))
 
 
 def truth(settings: DaySettings, people: list[Person], midnight_s: float, frames: int) -> dict[str, Any]:

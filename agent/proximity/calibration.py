@@ -2,7 +2,7 @@
 
 The curve is a logistic one over a burst's median level (``inside.py``); its two numbers are those that make the walk likeliest, under a
 prior that keeps the slope from becoming a step where a short walk happens to be separated without overlap: by half an hour later, people
-and doors have moved levels by some decibels.
+and doors have moved levels by some decibels. It is then made flatter by what phones differ in, because a single one walked.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import exp, log
+from statistics import fmean
 
 from agent.proximity.inside import ProximitySettings, p_inside
 
@@ -24,6 +25,9 @@ USUAL_SLOPE_DB, SLOPE_SPREAD = 4.0, 0.5
 """Prior of the slope: log-normal. Places measured so far gave 2 to 8 dB."""
 USUAL_THRESHOLD_DBM, THRESHOLD_SPREAD_DB = -65.0, 15.0
 """Prior of the threshold: so wide that eight bursts outvote it. Best thresholds of places ran from -52 to -79 dBm."""
+PHONE_SPREAD_DB = 4.0
+"""Standard deviation of how much louder one phone is than another. Fits of five transmitters in one place left 2.6 to 5.4 dB."""
+SLOPE_MAX_DB = 20.0
 GOOD_SHARE, POOR_SHARE = 0.9, 0.75
 
 
@@ -64,11 +68,27 @@ def calibrate(inside_dbm: Sequence[int], outside_dbm: Sequence[int]) -> Calibrat
                 f"{len(levels)} bursts with a level {name}; at least {FEWEST_BURSTS} are needed: walk longer, with the phone's Wi-Fi settings open"
             )
     walk = [(level, True) for level in inside_dbm] + [(level, False) for level in outside_dbm]
-    threshold, slope = _fit(walk)
+    threshold, own_slope = _fit(walk)
     judged = [pair for fold in range(FOLDS) for pair in _judge(walk, fold)]
     brier = sum((share - is_inside) ** 2 / _side(walk, is_inside) for share, is_inside in judged) / 2
     right = sum(((share >= 0.5) == is_inside) / _side(walk, is_inside) for share, is_inside in judged) / 2
-    return Calibration(threshold, slope, len(inside_dbm), len(outside_dbm), right, brier)
+    return Calibration(
+        threshold,
+        for_any_phone(own_slope, fmean(inside_dbm) - fmean(outside_dbm)),
+        len(inside_dbm),
+        len(outside_dbm),
+        right,
+        brier,
+    )
+
+
+def for_any_phone(own_slope_db: float, apart_db: float) -> float:
+    """The slope for phones that did not walk: each is louder or softer than the average by its own amount, and so was the one that walked.
+
+    Where levels inside and outside are spread by a variance v around means that lie ``apart_db`` apart, the slope is v / apart (two normal
+    distributions of one variance: linear discriminant analysis). Both offsets add their variance to v, as random effects.
+    """
+    return round(min(SLOPE_MAX_DB, own_slope_db + 2.0 * PHONE_SPREAD_DB**2 / max(1.0, apart_db)), 1)
 
 
 def _side(walk: Sequence[tuple[int, bool]], is_inside: bool) -> int:
