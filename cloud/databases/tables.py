@@ -28,6 +28,70 @@ metadata = MetaData(
     }
 )
 
+merchants = Table(
+    "merchants",
+    metadata,
+    Column("merchant", String(64), primary_key=True),
+    Column("name", String(200), nullable=False, comment="who answers for the data: it stands on the sign"),
+    Column("contact", String(300), nullable=False, comment="where people write to; stands on the sign"),
+    Column("created_ms", BigInteger, nullable=False),
+)
+
+users = Table(
+    "users",
+    metadata,
+    Column("login", String(200), primary_key=True),
+    Column("merchant", String(64), ForeignKey("merchants.merchant"), nullable=False),
+    Column("role", String(16), nullable=False),
+    Column("password_hash", String(200), comment="argon2id; absent until the first password is chosen"),
+    Column("language", String(8), comment="absent: the browser's"),
+    Column("created_ms", BigInteger, nullable=False),
+    CheckConstraint("role IN ('owner', 'analyst', 'installer')", name="role"),
+)
+
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("session_hash", String(64), primary_key=True, comment="SHA-256; the cookie's value is kept nowhere"),
+    Column("login", String(200), ForeignKey("users.login"), nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
+    Column("seen_ms", BigInteger, nullable=False),
+)
+
+sign_in_links = Table(
+    "sign_in_links",
+    metadata,
+    Column("link_hash", String(64), primary_key=True, comment="SHA-256; the link itself is kept nowhere"),
+    Column("login", String(200), ForeignKey("users.login"), nullable=False),
+    Column("expires_ms", BigInteger, nullable=False),
+    Column("used_ms", BigInteger),
+)
+
+api_tokens = Table(
+    "api_tokens",
+    metadata,
+    Column("token", String(16), primary_key=True, comment="its public name"),
+    Column("token_hash", String(64), nullable=False, unique=True, comment="SHA-256; the token itself is kept nowhere"),
+    Column("merchant", String(64), ForeignKey("merchants.merchant"), nullable=False),
+    Column("label", String(100), nullable=False),
+    Column("scopes", String(200), nullable=False, comment="separated by spaces"),
+    Column("made_by", String(200), nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
+    Column("used_ms", BigInteger, comment="last use, to the hour"),
+    Column("revoked_ms", BigInteger),
+)
+
+audit = Table(
+    "audit",
+    metadata,
+    Column("entry", Integer, primary_key=True, autoincrement=True),
+    Column("merchant", String(64), ForeignKey("merchants.merchant"), nullable=False),
+    Column("login", String(200), nullable=False, comment="who; text, so that it outlives the account"),
+    Column("at_ms", BigInteger, nullable=False),
+    Column("action", String(40), nullable=False),
+    Column("subject", String(200), nullable=False, comment="what it was done to"),
+)
+
 sites = Table(
     "sites",
     metadata,
@@ -43,6 +107,7 @@ sites = Table(
     Column("legal_mode", String(16), nullable=False),
     Column("allows_replay", Boolean, nullable=False),
     Column("created_ms", BigInteger, nullable=False),
+    Column("merchant", String(64), nullable=False, server_default="main", comment="whose store it is; see merchants"),
     CheckConstraint("legal_mode IN ('count', 'day', 'consent')", name="legal_mode"),
 )
 
@@ -58,7 +123,18 @@ agents = Table(
     Column("last_batch_ms", BigInteger, comment="end of the newest window"),
     Column("last_received_ms", BigInteger),
     Column("config_hash", String(16)),
+    Column("clock", String(16), comment="what the last batch said of the access point's clock"),
     CheckConstraint("state IN ('active', 'revoked')", name="state"),
+)
+
+agent_configs = Table(
+    "agent_configs",
+    metadata,
+    Column("agent", String(64), ForeignKey("agents.agent"), primary_key=True),
+    Column("version", Integer, primary_key=True, comment="1, 2, 3 ...; the newest is in force"),
+    Column("content", Text, nullable=False, comment="JSON: section -> option -> value"),
+    Column("made_ms", BigInteger, nullable=False),
+    Column("made_by", String(200), nullable=False),
 )
 
 enrolment_tokens = Table(
@@ -138,3 +214,9 @@ ledger_days = Table(
 )
 
 Index("ix_agents_site", agents.c.site)
+Index("ix_sites_merchant", sites.c.merchant)
+Index("ix_users_merchant", users.c.merchant)
+Index("ix_sessions_login", sessions.c.login)
+Index("ix_sign_in_links_login", sign_in_links.c.login)
+Index("ix_api_tokens_merchant", api_tokens.c.merchant)
+Index("ix_audit_merchant", audit.c.merchant)
