@@ -126,7 +126,9 @@ class Decoder:
         if elements is None:
             if not elements_are_whole(body):
                 return TRUNCATED_ELEMENTS
-            elements = self._keep(body)
+            if not body and _ends_in_header(frame, head):
+                return TRUNCATED_FRAME_HEADER
+            elements = self._keep(body) if body else body
         address = frame[10:16]
         if address[0] & 1 or address == NO_ADDRESS:
             return BAD_ADDRESS
@@ -157,6 +159,8 @@ class Decoder:
             end = self._end_without_flag(frame, head, is_cut)
         if not end or not elements_are_whole(frame[head:end]):
             return TRUNCATED_ELEMENTS
+        if end <= head and _ends_in_header(frame, head):
+            return TRUNCATED_FRAME_HEADER
         address = frame[10:16]
         if address[0] & 1 or address == NO_ADDRESS:
             return BAD_ADDRESS
@@ -212,3 +216,8 @@ class Decoder:
             elif best is None or rssi > best:
                 best = rssi
         return best
+
+
+def _ends_in_header(frame: bytes, head: int) -> bool:
+    """True where a frame that seems to have no elements lacks a part of its own header: then the FCS or nothing stands in its place."""
+    return len(frame) - (FCS_LENGTH if crc32(frame) == FCS_RESIDUE else 0) < head

@@ -16,7 +16,9 @@ from agent.dot11.reasons import BAD_LINK_HEADER, TRUNCATED_LINK_HEADER
 FLAG_FCS_AT_END = 0x10
 FLAG_BAD_FCS = 0x40
 
-BIT_FLAGS, BIT_CHANNEL, BIT_SIGNAL, BIT_TX_FLAGS = 1, 3, 5, 15
+BIT_FLAGS, BIT_CHANNEL, BIT_SIGNAL, BIT_TX_FLAGS, BIT_XCHANNEL = 1, 3, 5, 15, 18
+XCHANNEL_FREQUENCY_AT = 4
+"""Behind its flags."""
 BIT_TLV, BIT_RADIOTAP_NAMESPACE, BIT_VENDOR_NAMESPACE, BIT_MORE = 28, 29, 30, 31
 
 FIELDS: tuple[tuple[int, int], ...] = (
@@ -113,16 +115,20 @@ def read_layout(data: bytes) -> Layout | Skipped:
             if position + 6 > length:
                 return BAD_LINK_HEADER
             position += 6 + (data[position + 4] | data[position + 5] << 8)
+            if position > length:
+                return BAD_LINK_HEADER
             in_radiotap, base = False, 0
         elif word >> BIT_RADIOTAP_NAMESPACE & 1:
             in_radiotap, base = True, 0
         else:
             base += 32
     signals = places.get(BIT_SIGNAL, [0])
+    # FreeBSD's drivers may give the extended channel alone.
+    channels = places.get(BIT_CHANNEL) or [at + XCHANNEL_FREQUENCY_AT for at in places.get(BIT_XCHANNEL, ())]
     return Layout(
         length=length,
         flags_at=places.get(BIT_FLAGS, [0])[0],
-        frequency_at=places.get(BIT_CHANNEL, [0])[0],
+        frequency_at=channels[0] if channels else 0,
         signal_at=signals[0],
         more_signals_at=tuple(signals[1:]),
         is_sent=BIT_TX_FLAGS in places and BIT_SIGNAL not in places,
