@@ -160,7 +160,11 @@ class SiteKeyFile:
             raise ConfigError(
                 f"privacy.site_key_file {self.path}: cannot be read ({error.strerror}); make one with: ivizone-agent site-key new"
             ) from error
-        except (PrivacyError, UnicodeDecodeError) as error:
+        except UnicodeDecodeError as error:
+            raise ConfigError(
+                f"privacy.site_key_file {self.path}: is not text; copy the site key again, whole"
+            ) from error
+        except PrivacyError as error:
             raise ConfigError(f"privacy.site_key_file {self.path}: {error}") from error
 
     def save(self, site_key: SiteKey) -> None:

@@ -46,7 +46,7 @@ class Survey:
         """Each frame in turn. Its burst's track and p_inside are set when the walk is over."""
         tracker = self.tracker
         decoders: dict[int, Decoder | None] = {}
-        now_us = next_us = 0
+        now_us = next_us = shift_us = 0
         for frame in frames:
             if not isinstance(frame, CapturedFrame):
                 continue
@@ -60,10 +60,10 @@ class Survey:
                 yield SurveyedFrame(frame, request, None)
                 continue
             self.probe_requests += 1
-            if frame.time_us < now_us - CLOCK_STEP_US:
-                self._place(tracker.flush())  # the clock was set back between captures
-                now_us = next_us = frame.time_us
-            now_us = max(now_us, frame.time_us)
+            if frame.time_us + shift_us < now_us - CLOCK_STEP_US:
+                self._place(tracker.flush())  # the clock was set back: for the tracker time goes on from here
+                shift_us = now_us - frame.time_us
+            now_us = max(now_us, frame.time_us + shift_us)
             if now_us >= next_us:
                 self._place(tracker.advance(now_us))
                 next_us = now_us + DECIDE_EVERY_US
