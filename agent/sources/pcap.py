@@ -296,6 +296,10 @@ class _Capture:
         if not self._fill(padded):
             self._breaks_off(len(self._buffer), f"a block of {length} bytes begins")
             return None
+        (again,) = Struct(order + "I").unpack_from(self._buffer, length - 4)
+        if again != length:
+            self._breaks_off(len(self._buffer), f"a block gives its length as {length} and at its end as {again}")
+            return None
         body = self._buffer[8 : length - 4]
         self._buffer = self._buffer[padded:]
         return kind, order, body
