@@ -16,10 +16,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from firmware_hooks import channels, hopper, visitor
+from firmware_hooks import channels, hopper
 from firmware_hooks.apply import apply_plan, remove
 from firmware_hooks.capability import RadioReport, advice
-from firmware_hooks.errors import HookError, KeyUnusable, NameTaken, NotPermitted
+from firmware_hooks.errors import HookError, KeyUnusable, NameTaken, NotAllowed, NotPermitted
 from firmware_hooks.plan import DEFAULT_INTERFACE, Plan, plan_monitor, plan_removal
 from firmware_hooks.system import System
 
@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None, system: System | None = None) -
         return COMMANDS[options.command](options, system or System())
     except NotPermitted as error:
         return _fail(error, NEEDS_ROOT)
-    except (NameTaken, KeyUnusable, visitor.NotAllowed) as error:
+    except (NameTaken, KeyUnusable, NotAllowed) as error:
         return _fail(error, REFUSED)
     except HookError as error:
         return _fail(error, UNFIT)
@@ -239,6 +239,8 @@ def _numbers(text: str) -> tuple[int, ...]:
 
 def visitor_now(options: argparse.Namespace, system: System) -> int:
     """A token on stdout."""
+    from firmware_hooks import visitor  # brings OpenSSL's hashes, 3 MB that a hopper does not need
+
     visitor.check_allowed(options.mode, options.life_days)
     today = int(time.time() // 86_400)
     key = visitor.load_or_make(options.key_file, today, options.life_days)

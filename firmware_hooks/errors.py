@@ -41,5 +41,9 @@ class CommandFailed(HookError):
     """A command failed for another reason."""
 
 
+class NotAllowed(HookError):
+    """The legal mode gives no tokens."""
+
+
 class KeyUnusable(HookError):
     """The visitors' key cannot be used."""

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from hashlib import blake2s
 from pathlib import Path
 
-from firmware_hooks.errors import HookError, KeyUnusable
+from firmware_hooks.errors import HookError, KeyUnusable, NotAllowed
 
 KEY_BYTES = 32
 TOKEN_BYTES = 15
@@ -30,10 +30,6 @@ LIFE_DAYS_ALLOWED = range(1, 401)
 """13 months at most, the CNIL's limit for a consented identifier of the audience-measuring kind."""
 ADDRESS = re.compile(r"[0-9a-fA-F]{2}(?:[:-][0-9a-fA-F]{2}){5}")
 HEADING = "ivizone-visitor-key-1"
-
-
-class NotAllowed(HookError):
-    """The legal mode gives no tokens."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)

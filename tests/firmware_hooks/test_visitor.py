@@ -9,9 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from firmware_hooks.errors import HookError, KeyUnusable
+from firmware_hooks.errors import HookError, KeyUnusable, NotAllowed
 from firmware_hooks.visitor import (
-    NotAllowed,
     VisitorKey,
     check_allowed,
     load_or_make,
