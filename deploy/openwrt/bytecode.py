@@ -1,9 +1,9 @@
 """Python sources -> .pyc for the access point, small and always the same bytes.
 
 Flash is what an access point has least of, so what only people and type checkers read is left out: docstrings and the
-annotations of functions. Statements, line numbers and the annotations that dataclasses read stay, so a traceback names
-file and line. A class keeps a docstring of one character, because dataclasses would otherwise compute one with `inspect`
-for each class at every start.
+annotations of functions (package.py has the compiler leave out the columns as well). Statements, line numbers and the
+annotations that dataclasses read stay, so a traceback names file and line. A class keeps a docstring of one character,
+because dataclasses would otherwise compute one with `inspect` for each class at every start.
 """
 
 from __future__ import annotations

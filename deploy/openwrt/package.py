@@ -191,7 +191,12 @@ def main() -> int:
     return 0
 
 
+COMPILER = {
+    "PYTHONHASHSEED": "0",  # sets of constants are written in the order of their hashes
+    "PYTHONNODEBUGRANGES": "1",  # a traceback names the line; the columns of each instruction would be 40 % of the package
+}
+
 if __name__ == "__main__":
-    if os.environ.get("PYTHONHASHSEED") != "0":  # sets of constants are written in the order of their hashes
-        os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, "PYTHONHASHSEED": "0"})  # noqa: S606
+    if any(os.environ.get(name) != value for name, value in COMPILER.items()):
+        os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, **COMPILER})  # noqa: S606
     sys.exit(main())
