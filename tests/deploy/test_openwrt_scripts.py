@@ -140,6 +140,42 @@ def test_two_at_a_time_go_one_after_the_other(access_point, shell):
     assert [line for line in access_point.log() if line in ("begin", "end")] == ["begin", "end", "begin", "end"]
 
 
+@pytest.mark.parametrize("shell", SHELLS)
+@pytest.mark.parametrize(
+    ("flags", "tries"),
+    [
+        pytest.param("0x1003", 0, id="up: nothing to do"),
+        pytest.param("0x1002", 1, id="somebody set it down"),
+        pytest.param(None, 1, id="somebody deleted it"),
+    ],
+)
+def test_the_keeper_brings_the_interface_back(access_point, shell, flags, tries):
+    place = access_point.root / "sys/class/net/mon0"
+    place.mkdir(parents=True)
+    if flags:
+        (place / "flags").write_text(flags + "\n")
+    # What apply does to a real interface: it is up afterwards. The third look ends the loop.
+    access_point.program("python3", f"#!/bin/sh\necho apply >>{access_point.calls}; echo 0x1003 >{place}/flags\n")
+    count = access_point.root / "looks"
+    access_point.program("sleep", f'#!/bin/sh\necho "$1" >>{count}; [ "$(wc -l <{count})" -le 3 ]\n')
+
+    radio(access_point, shell, "keep", IVIZONE_SYS=str(access_point.root / "sys"))
+
+    assert access_point.log().count("apply") == tries
+    assert count.read_text().split() == ["5"] * 4
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_the_keeper_asks_less_and_less_for_a_radio_that_is_gone(access_point, shell):
+    access_point.stand_in("python3", "no radio\n", 4)
+    count = access_point.root / "looks"
+    access_point.program("sleep", f'#!/bin/sh\necho "$1" >>{count}; [ "$(wc -l <{count})" -le 9 ]\n')
+
+    radio(access_point, shell, "keep", IVIZONE_SYS=str(access_point.root / "sys"))
+
+    assert count.read_text().split() == ["5", "10", "20", "40", "80", "160", "320", "320", "320", "320"]
+
+
 # --- hotplug ------------------------------------------------------------------------------------------------------------
 
 
@@ -292,6 +328,19 @@ def test_the_agent_has_no_more_rights_than_it_needs(access_point, shell, has_uja
     assert ("param user ivizone" in agent) is user
     assert ("jail ivizone" in agent) is jail
     assert any("runs as root" in line for line in access_point.log()) is (not user)
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+@pytest.mark.parametrize(("source", "kept"), [("monitor", True), ("hostapd", False)])
+def test_a_monitor_interface_has_a_keeper(access_point, shell, source, kept):
+    real_python(access_point)
+    access_point.config(CONFIG.replace("monitor", source))
+
+    found = instances(service(access_point, shell, "start_service")[1])
+
+    assert ("keeper" in found) is kept
+    if kept:
+        assert f"param command /bin/sh {access_point.root}/usr/lib/ivizone/hooks/radio.sh keep" in found["keeper"]
 
 
 @pytest.mark.parametrize("shell", SHELLS)
