@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.agent_state import enrolled
 from support.batches import KEY
 from support.days import pipeline, pseudonymiser_for
 from support.frames import LOCAL, local
@@ -329,13 +330,11 @@ def test_an_access_list_that_is_against_us_is_said_at_the_start(house: House, ac
         HostapdSource(str(house.path))
 
 
-def test_no_ubusd_is_said_at_the_start_and_run_exits_with_4(tmp_path: Path, monkeypatch, capsys):
+def test_no_ubusd_is_said_at_the_start_and_run_exits_with_4(tmp_path: Path, capsys):
     with pytest.raises(UbusMissing):
         HostapdSource(str(tmp_path / "none.sock"))
 
-    monkeypatch.setattr("agent.upload.enrol.needs_enrolment", lambda config: "")
-    config = tmp_path / "agent.yaml"
-    config.write_text(f"source: {{name: hostapd, ubus_socket: {tmp_path}/none.sock}}\n")
+    config = enrolled(tmp_path / "state", source={"name": "hostapd", "ubus_socket": f"{tmp_path}/none.sock"})
     assert main(["run", "--config", str(config)]) == 4
     assert "source.ubus_socket" in capsys.readouterr().err
 
