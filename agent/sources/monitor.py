@@ -311,7 +311,7 @@ class MonitorSource:
             self._counts["gaps"] += 1
             self._counts["gap_us"] += decision.gap_us
             log.info("monitor_listened_again", gap_ms=decision.gap_us // 1000, channel=self._channel or None)
-        elif after is not before and after not in (Condition.LISTENING, Condition.STARTING):
+        elif after is not before and after not in (Condition.LISTENING, Condition.WAITING):
             log.warning("monitor_lost", condition=after.value, before=before.value)
 
 

@@ -6,8 +6,9 @@ where hostapd stops, a monitor interface beside it stays up and hears nothing un
 
 - *Time counts as listened* when frames prove it: from one look at which any frame had come to the next such look, if no
   more than ``silence_s`` lie between and the interface was up, the same, and in monitor mode all the while. The access
-  point's own beacons prove it too, but for ``deaf_s`` at most after a frame of somebody else. What is not proved was not
-  listened: it is missing from the ledger.
+  point's own beacons prove it too, but for ``deaf_s`` at most after a frame of somebody else. Where frames came at every
+  look (beacons come ten times a second), one look without any is enough to doubt: hostapd restarts within a second or two.
+  What is not proved was not listened: it is missing from the ledger.
 - *Silence* for longer opens the capture anew, again and again with growing pauses; so does a new interface of the name.
 - *What an agent without rights cannot do*, making the interface again, is asked of whoever can, with the same pauses.
 """
@@ -24,13 +25,16 @@ SECOND_US = 1_000_000
 ASK_AFTER_US = 5 * SECOND_US
 """Somebody who makes the interface again himself, such as a restart of the Wi-Fi, is given so long."""
 PAUSE_MAX_US = 300 * SECOND_US
+STEADY_FRAMES = 5
+STEADY_LOOKS = 10
+"""Air is steady where so many looks in a row, on one channel, saw so many frames each. One access point in reach makes it so."""
 
 
 class Condition(Enum):
     """What the interface is up to."""
 
-    STARTING = "starting"
-    """Open; no frame yet."""
+    WAITING = "waiting"
+    """Open, and no frame yet, or not again."""
     LISTENING = "listening"
     SILENT = "silent"
     """Up and in monitor mode, and no frame of any kind for too long."""
@@ -41,7 +45,7 @@ class Condition(Enum):
     GONE = "gone"
 
 
-SOUND = (Condition.STARTING, Condition.LISTENING)
+SOUND = (Condition.WAITING, Condition.LISTENING)
 MUTE = (Condition.SILENT, Condition.DEAF)
 
 
@@ -111,7 +115,7 @@ class Watch:
 
     silence_s: float = 10.0
     deaf_s: float = 900.0
-    condition: Condition = Condition.STARTING
+    condition: Condition = Condition.WAITING
     since_us: int = 0
     """When the condition began."""
     ifindex: int | None = None
@@ -126,6 +130,7 @@ class Watch:
     """The last look at which a frame proved that we listen; None where something since then speaks against it."""
     _unproved_us: dict[int, int] = field(default_factory=dict)
     _gap_from_us: int = 0
+    _steady_looks: int = 0
     _reopen: Pauses = field(init=False)
     _ask: Pauses = field(default_factory=lambda: Pauses(ASK_AFTER_US))
 
@@ -176,7 +181,7 @@ class Watch:
         if self.condition not in SOUND + MUTE:
             self._sign_us = self._heard_us = look.now_us  # back: it is given its time anew
         if look.ifindex != self.ifindex:
-            return Condition.STARTING
+            return Condition.WAITING
         return self._of_frames(look)
 
     def _of_frames(self, look: Look) -> Condition:
@@ -188,11 +193,12 @@ class Watch:
             return Condition.DEAF if look.now_us - self._heard_us > self.deaf_s * SECOND_US else Condition.LISTENING
         if self.condition in MUTE or look.now_us - self._sign_us > self.silence_s * SECOND_US:
             return Condition.SILENT
-        return Condition.STARTING if self._proved_us is None else Condition.LISTENING
+        return Condition.WAITING if self._proved_us is None else Condition.LISTENING
 
     def _account(self, look: Look) -> tuple[dict[int, int], int | None]:
         """Time proved as listened, and the gap that ends with this look."""
-        if look.was_interrupted or self.condition not in SOUND:
+        broke_off = self._broke_off(look)
+        if broke_off or look.was_interrupted or self.condition not in SOUND:
             self._mistrust()
         if self.condition is not Condition.LISTENING:
             return {}, None
@@ -201,6 +207,14 @@ class Watch:
             self._pass(self._channel, hop_us - self._look_us)
             self._pass(look.channel, look.now_us - hop_us)
         return self._prove(look.now_us) if look.frames else ({}, None)
+
+    def _broke_off(self, look: Look) -> bool:
+        """True where steady air has no frame."""
+        if look.channel != self._channel:
+            self._steady_looks = 0
+        was_steady = self._steady_looks >= STEADY_LOOKS
+        self._steady_looks = self._steady_looks + 1 if look.frames >= STEADY_FRAMES else 0
+        return was_steady and not look.frames
 
     def _pass(self, channel: int, passed_us: int) -> None:
         if passed_us:

@@ -72,6 +72,7 @@ GONE = {"ifindex": None, "link_type": None, "is_up": False, "frames": 0, "receiv
 DOWN = {"is_up": False, "frames": 0, "received": 0}
 MANAGED = {"link_type": ETHERNET, "frames": 0, "received": 0}
 SILENT = {"frames": 0, "received": 0}
+QUIET = {"frames": 1, "received": 1}
 ONLY_OWN = {"frames": 10, "received": 0}
 
 
@@ -87,14 +88,38 @@ def test_an_interface_that_hears_listens_all_the_time():
 def test_a_short_silence_is_listened_once_a_frame_proves_it():
     """Nine seconds without a frame on a quiet channel, then one: the radio was there all the time."""
     shell = Shell()
-    shell.look(10)
+    shell.look(30, **QUIET)
 
     assert shell.look(9, **SILENT) is Condition.LISTENING
-    assert shell.listened_s() == 9
+    assert shell.listened_s() == 29
     shell.look()
 
-    assert shell.listened_s() == 19
+    assert shell.listened_s() == 39
     assert shell.gaps_s == [1]  # the one before the first frame
+
+
+def test_where_beacons_came_all_the_time_a_second_without_any_is_a_gap():
+    """hostapd restarts within three seconds: too short for a silence, and yet nothing was heard."""
+    shell = Shell()
+    shell.look(30)
+
+    shell.look(3, **SILENT)
+    assert shell.look(5) is Condition.LISTENING
+
+    assert shell.listened_s() == 29 + 4
+    assert shell.gaps_s == [1, 4]
+    assert shell.done == []
+
+
+def test_a_hop_to_a_quiet_channel_is_no_gap():
+    """Beacons on channel 6 say nothing of channel 11."""
+    shell = Shell()
+    shell.look(30)
+
+    shell.look(3, **SILENT, channel=11, channel_since_us=shell.now_us)
+    shell.look(channel=11, **QUIET)
+
+    assert shell.listened_us[11] == 4 * SECOND_US
 
 
 def test_a_long_silence_is_not_listened_and_the_capture_is_opened_anew():
@@ -151,7 +176,7 @@ def test_an_interface_that_comes_back_is_given_time_to_hear_something():
     shell.look(10)
     shell.look(60, **DOWN)
 
-    assert shell.look(5, **SILENT) is Condition.STARTING
+    assert shell.look(5, **SILENT) is Condition.WAITING
     assert shell.look() is Condition.LISTENING
     assert "open" not in [what for _, what in shell.done]
 
