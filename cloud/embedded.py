@@ -25,7 +25,7 @@ from cloud.databases.sqlite import sqlite_database
 from cloud.databases.tables import dirty_days, ledger_days
 from cloud.domain.site import QUARTER_S, Site
 from cloud.fleet.registry import Fleet
-from cloud.ingest.app import Ingest
+from cloud.ingest.app import Ingest, PastTheRouter
 from cloud.stores.base import StoreError
 from cloud.stores.local_dir import LocalDirStore
 from cloud.streams.base import StreamError
@@ -210,7 +210,7 @@ class Embedded:
         dashboard = Dashboard(self.database, self.fleet, self.now_ms, lambda: self.figures_version)
         return Starlette(
             routes=[*ingest.routes(), *dashboard.routes()],
-            middleware=[Middleware(SafeHeaders)],
+            middleware=[Middleware(PastTheRouter, batches=ingest.batches), Middleware(SafeHeaders)],
             exception_handlers={404: dashboard.not_there},
             lifespan=lifespan,
         )

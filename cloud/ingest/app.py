@@ -16,25 +16,29 @@ import json
 import re
 from base64 import b64decode
 from collections.abc import Callable
+from io import BytesIO
 from typing import Any, Protocol
 
+import cbor2
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from agent.wire.codec import peek_header
 from agent.wire.cose import open_message
-from agent.wire.errors import WireError
+from agent.wire.errors import BatchMalformed, WireError
 from agent.wire.limits import MAX_COMPRESSED_BYTES
 from cloud.domain.site import Site
 from cloud.fleet.registry import EnrolmentRefused, Fleet
 from cloud.ingest.decide import Rejected, decide_header, reject_message
-from cloud.ingest.keys import KnownAgent, KnownAgents
+from cloud.ingest.keys import KnownAgents
 from cloud.ingest.metrics import Metrics
 from cloud.streams.base import BatchName, Stream, StreamError, StreamFull
 
+BATCHES_PATH = "/v1/batches"
 RETRY_AFTER_S = 5
 MAX_ENROL_BYTES = 4096
 REQUEST_CLOCK_S = 300
@@ -42,6 +46,10 @@ LET_GO_BYTES = 1 << 20
 BODY_S = 20.0
 """How long a body of at most 64 KiB may take: who sends a byte a minute holds a connection, and no longer than this."""
 AUTHORIZATION = re.compile(r'Ivizone agent="([^"]{1,128})", time="(\d{1,12})", signature="([A-Za-z0-9+/=]{88})"')
+
+
+STORED, KNOWN = Response(status_code=202), Response(status_code=200)
+"""Made once: a response without a body or a cookie holds nothing of its request."""
 
 
 class WaitingStream(Stream, Protocol):
@@ -59,11 +67,12 @@ class Ingest:
         self._now_ms = now_ms
         self._agents = KnownAgents(fleet)
         self.metrics = Metrics()
+        self.batches = Batches(stream, self._agents, self.metrics, now_ms)
 
     def routes(self) -> list[Route]:
         """What to mount."""
         return [
-            Route("/v1/batches", self.batches, methods=["POST"]),
+            Route(BATCHES_PATH, self.batches, methods=["POST"]),
             Route("/v1/enrol", self.enrol, methods=["POST"]),
             Route("/v1/agents/self/config", self.config, methods=["GET"]),
             Route("/healthz", self.healthz),
@@ -71,63 +80,10 @@ class Ingest:
             Route("/metrics", self.metrics_text),
         ]
 
-    async def batches(self, request: Request) -> Response:
-        """Take one signed batch."""
-        body: bytes | None = b""
-        try:
-            body = await _body(request, MAX_COMPRESSED_BYTES)
-            if body is None:
-                answer = _refusal(Rejected(413, f"a message may have at most {MAX_COMPRESSED_BYTES} bytes"))
-            else:
-                answer = await self._take(body)
-        except TimeoutError:
-            answer = _refusal(Rejected(408, f"the body did not come within {BODY_S:.0f} s; send it again"))
-        self.metrics.count(answer.status_code, len(body or b""))
-        return answer
-
-    async def _take(self, body: bytes) -> Response:
-        try:
-            message = open_message(body)
-            known = await self._agent(message.agent)
-            if known is None or not known.has_signed(message.signature, message.to_be_signed):
-                return _refusal(
-                    Rejected(401, "unknown agent or bad signature; enrol the agent, or send the message unaltered")
-                )
-            if known.record.is_revoked:
-                return _refusal(Rejected(403, "this agent was revoked; enrol it again if it should send"))
-            header = peek_header(message.payload)
-        except WireError as error:
-            return _refusal(reject_message(error))
-        except SQLAlchemyError:
-            return _later(503, "the database does not answer")
-        record, now_ms = known.record, self._now_ms()
-        rejected = decide_header(
-            header,
-            agent=record.agent,
-            site=record.site,
-            legal_mode=record.legal_mode,
-            allows_replay=record.allows_replay,
-            now_ms=now_ms,
-        )
-        if rejected:
-            return _refusal(rejected)
-        try:
-            is_new = await self._stream.append(
-                BatchName(record.agent, header.boot, header.batch), record.site, now_ms, body
-            )
-        except StreamFull as error:
-            return _later(507, str(error))
-        except StreamError as error:
-            return _later(503, str(error))
-        return Response(status_code=202 if is_new else 200)
-
-    async def _agent(self, name: str) -> KnownAgent | None:
-        return self._agents.cached(name) or await run_in_threadpool(self._agents.look_up, name)
-
     async def enrol(self, request: Request) -> Response:
         """Register an access point against a one-time token."""
         try:
-            asked = _enrolment(await _body(request, MAX_ENROL_BYTES) or b"")
+            asked = _enrolment(await _body(request.scope, request.receive, MAX_ENROL_BYTES) or b"")
         except TimeoutError:
             return _refusal(Rejected(408, f"the body did not come within {BODY_S:.0f} s; send it again"))
         if asked is None:
@@ -149,7 +105,7 @@ class Ingest:
 
     async def _config(self, request: Request) -> Response:
         match = AUTHORIZATION.fullmatch(request.headers.get("authorization", ""))
-        known = await self._agent(match[1]) if match else None
+        known = await self._agents.get(match[1]) if match else None
         if match is None or known is None or abs(int(match[2]) - self._now_ms() / 1000) > REQUEST_CLOCK_S:
             return _refusal(
                 Rejected(401, "sign the request as agent/wire/SPEC.md, section 7 says, with a clock within 5 minutes")
@@ -196,21 +152,91 @@ class Ingest:
         )
 
 
-async def _body(request: Request, limit: int) -> bytes | None:
+class Batches:
+    """POST /v1/batches as an application of its own, because each access point asks for it twice a minute and nothing else is asked
+    for as often: no request object, no page's headers, no routes to try (docs/adr/0015-ingest-speed.md)."""
+
+    def __init__(self, stream: Stream, agents: KnownAgents, metrics: Metrics, now_ms: Callable[[], int]) -> None:
+        self._stream = stream
+        self._agents = agents
+        self._metrics = metrics
+        self._now_ms = now_ms
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Take one signed batch."""
+        body: bytes | None = b""
+        try:
+            body = await _body(scope, receive, MAX_COMPRESSED_BYTES)
+            if body is None:
+                answer = _refusal(Rejected(413, f"a message may have at most {MAX_COMPRESSED_BYTES} bytes"))
+            else:
+                answer = await self._take(body)
+        except TimeoutError:
+            answer = _refusal(Rejected(408, f"the body did not come within {BODY_S:.0f} s; send it again"))
+        self._metrics.count(answer.status_code, len(body or b""))
+        await answer(scope, receive, send)
+
+    async def _take(self, body: bytes) -> Response:
+        try:
+            message = open_message(body)
+            known = await self._agents.get(message.agent)
+            if known is None or not known.has_signed(message.signature, message.to_be_signed):
+                return _refusal(
+                    Rejected(401, "unknown agent or bad signature; enrol the agent, or send the message unaltered")
+                )
+            if known.record.is_revoked:
+                return _refusal(Rejected(403, "this agent was revoked; enrol it again if it should send"))
+            header = peek_header(message.payload, _first_value)
+        except WireError as error:
+            return _refusal(reject_message(error))
+        except SQLAlchemyError:
+            return _later(503, "the database does not answer")
+        record, now_ms = known.record, self._now_ms()
+        rejected = decide_header(
+            header,
+            agent=record.agent,
+            site=record.site,
+            legal_mode=record.legal_mode,
+            allows_replay=record.allows_replay,
+            now_ms=now_ms,
+        )
+        if rejected:
+            return _refusal(rejected)
+        try:
+            is_new = await self._stream.append(
+                BatchName(record.agent, header.boot, header.batch), record.site, now_ms, body
+            )
+        except StreamFull as error:
+            return _later(507, str(error))
+        except StreamError as error:
+            return _later(503, str(error))
+        return STORED if is_new else KNOWN
+
+
+class PastTheRouter:
+    """A middleware that hands batches to ``batches`` and everything else to the application behind it."""
+
+    def __init__(self, app: ASGIApp, batches: ASGIApp) -> None:
+        self._app = app
+        self._batches = batches
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        is_batch = scope["type"] == "http" and scope["path"] == BATCHES_PATH and scope["method"] == "POST"
+        await (self._batches if is_batch else self._app)(scope, receive, send)
+
+
+async def _body(scope: Scope, receive: Receive, limit: int) -> bytes | None:
     """The body, None where it is longer than ``limit``; no more than that is ever kept. Raises TimeoutError.
 
     A body a little too long is read to its end and let go: a sender that is still writing would not read our answer.
     """
-    declared = request.headers.get("content-length", "0")
-    if not declared.isdecimal() or int(declared) > limit + LET_GO_BYTES:
+    declared = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
+    if not declared.isdigit() or int(declared) > limit + LET_GO_BYTES:
         return None
-    parts, size = [], 0
-    has_more = True
+    parts, size, has_more = [], 0, True
     async with asyncio.timeout(BODY_S):
         while has_more and size <= limit + LET_GO_BYTES:
-            message = (
-                await request.receive()
-            )  # as the server hands it on: ``stream()`` costs a tenth of a whole request
+            message = await receive()
             if message["type"] == "http.disconnect":
                 return b""
             part = message.get("body", b"")
@@ -219,6 +245,14 @@ async def _body(request: Request, limit: int) -> bytes | None:
             if size <= limit:
                 parts.append(part)
     return b"".join(parts) if size <= limit else None
+
+
+def _first_value(data: bytes) -> Any:
+    """The CBOR value that ``data`` begins with. Raises WireError."""
+    try:
+        return cbor2.CBORDecoder(BytesIO(data)).decode()
+    except (cbor2.CBORError, ValueError, OverflowError, RecursionError) as error:
+        raise BatchMalformed(f"the header is not CBOR: {type(error).__name__}") from error
 
 
 def _enrolment(body: bytes) -> tuple[str, bytes, str] | None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from nacl.exceptions import CryptoError
 from nacl.signing import VerifyKey
+from starlette.concurrency import run_in_threadpool
 
 from cloud.fleet.registry import AgentRecord, Fleet
 
@@ -41,6 +42,10 @@ class KnownAgents:
     def __init__(self, fleet: Fleet) -> None:
         self._fleet = fleet
         self._known: dict[str, tuple[float, KnownAgent]] = {}
+
+    async def get(self, name: str) -> KnownAgent | None:
+        """The access point, looked up beside the event loop where it must be. None for a stranger; raises SQLAlchemyError."""
+        return self.cached(name) or await run_in_threadpool(self.look_up, name)
 
     def cached(self, name: str) -> KnownAgent | None:
         """The access point where it was looked up lately."""

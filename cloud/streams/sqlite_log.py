@@ -56,7 +56,8 @@ class SqliteStream:
             self._reader.executescript(SCHEMA)
             self._waiting_bytes = self._read_waiting_bytes()
             (self._last_sequence,) = self._reader.execute("SELECT COALESCE(MAX(sequence), 0) FROM records").fetchone()
-        self._appends: queue.SimpleQueue[_Append | None] = queue.SimpleQueue()
+        self._gathered: dict[asyncio.AbstractEventLoop, list[_Append]] = {}
+        self._appends: queue.SimpleQueue[list[_Append] | None] = queue.SimpleQueue()
         self._is_closed = False
         self.on_append: Callable[[], None] = lambda: None
         """Called after each commit, from the writing thread: wakes an embedded consumer."""
@@ -71,8 +72,22 @@ class SqliteStream:
             raise StreamError("the stream is closed: the server is stopping")
         loop = asyncio.get_running_loop()
         done: asyncio.Future[bool] = loop.create_future()
-        self._appends.put(_Append((name.agent, name.boot, name.batch, site, received_ms, message), loop, done))
+        self._gather(_Append((name.agent, name.boot, name.batch, site, received_ms, message), loop, done))
         return await done
+
+    def _gather(self, append: _Append) -> None:
+        """What comes within one turn of an event loop is handed to the writing thread together: waking it costs as much as checking."""
+        gathered = self._gathered.get(append.loop)
+        if gathered is None:
+            self._gathered[append.loop] = [append]
+            append.loop.call_soon(self._hand_over, append.loop)
+        else:
+            gathered.append(append)
+
+    def _hand_over(self, loop: asyncio.AbstractEventLoop) -> None:
+        gathered = self._gathered.pop(loop, None)
+        if gathered:
+            self._appends.put(gathered)
 
     def read(self, limit: int) -> list[StreamRecord]:
         """See ``Stream.read``."""
@@ -108,6 +123,8 @@ class SqliteStream:
         """See ``Stream.close``."""
         if not self._is_closed:
             self._is_closed = True
+            for loop in list(self._gathered):
+                self._hand_over(loop)
             self._appends.put(None)
             self._writer.join()
             self._reader.close()
@@ -132,13 +149,13 @@ class SqliteStream:
         connection = self._connect()
         is_open = True
         while is_open:
-            group = [self._appends.get()]
-            while len(group) < GROUP_MAX and not self._appends.empty():
-                group.append(self._appends.get())
-            is_open = None not in group
-            appends = [append for append in group if append is not None]
-            if appends:
-                self._commit(connection, appends)
+            parts = [self._appends.get()]
+            while len(parts) < GROUP_MAX and not self._appends.empty():
+                parts.append(self._appends.get())
+            is_open = None not in parts
+            appends = [append for part in parts if part is not None for append in part]
+            for start in range(0, len(appends), GROUP_MAX):
+                self._commit(connection, appends[start : start + GROUP_MAX])
         connection.close()
 
     def _commit(self, connection: sqlite3.Connection, appends: list[_Append]) -> None:
