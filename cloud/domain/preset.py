@@ -17,6 +17,15 @@ RESIDENT_MIN_S = 8 * 3600
 RESIDENT_CLOSED_HOURS = 2
 
 
+KINDS: dict[str, tuple[tuple[type, ...], str]] = {
+    "label": ((str,), "text"),
+    "source": ((str,), "text"),
+    "p_inside_min": ((int, float), "a number"),
+    "fills_edges": ((bool,), "true or false"),
+}
+"""Option -> types a file may give, in words; all others are whole numbers."""
+
+
 class PresetError(ValueError):
     """No such preset, or its file is wrong."""
 
@@ -39,6 +48,8 @@ class Preset:
     """What is weaker counts for nothing."""
     resident_min_s: int = RESIDENT_MIN_S
     resident_closed_hours: int = RESIDENT_CLOSED_HOURS
+    fills_edges: bool = False
+    """Stays are counted from before the first sighting to after the last, as long as phones pause between scans."""
 
     def row(self) -> dict[str, object]:
         """What the shared SQL reads of it."""
@@ -52,6 +63,7 @@ class Preset:
             "engaged_min_ms": self.engaged_min_s * 1000,
             "resident_min_ms": self.resident_min_s * 1000,
             "resident_closed_hours": self.resident_closed_hours,
+            "fills_edges": int(self.fills_edges),
         }
 
 
@@ -81,7 +93,7 @@ def _read(path: Path) -> Preset:
     if missing:
         raise PresetError(f"{path.name}: {', '.join(missing)} missing")
     for name, value in values.items():
-        kinds = (str,) if name in ("label", "source") else (int, float) if name == "p_inside_min" else (int,)
+        kinds, wanted = KINDS.get(name, ((int,), "a number"))
         if type(value) not in kinds:
-            raise PresetError(f"{path.name}: {name} is {value!r}; use {'text' if str in kinds else 'a number'}")
+            raise PresetError(f"{path.name}: {name} is {value!r}; use {wanted}")
     return Preset(preset=path.stem, **values)

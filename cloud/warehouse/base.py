@@ -26,6 +26,7 @@ PARAMETERS = {
         "engaged_min_ms": "BIGINT",
         "resident_min_ms": "BIGINT",
         "resident_closed_hours": "INTEGER",
+        "fills_edges": "INTEGER",
     },
     "closed_hours": {"start_ms": "BIGINT", "end_ms": "BIGINT"},
     "quarters": {"start_ms": "BIGINT", "end_ms": "BIGINT"},

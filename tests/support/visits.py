@@ -24,12 +24,18 @@ class Visit:
     inside_first_ms: int | None
     inside_last_ms: int | None
     p_inside: float
+    edge_ms: int = 0
+    """Half a pause between sightings, which the stay went on at both ends."""
     kind: str = ""
     p_visitor: float = 0.0
 
     @property
-    def dwell_ms(self) -> int:
+    def heard_ms(self) -> int:
         return self.last_ms - self.first_ms
+
+    @property
+    def dwell_ms(self) -> int:
+        return self.heard_ms + 2 * self.edge_ms
 
     @property
     def is_visitor(self) -> bool:
@@ -50,7 +56,7 @@ def visits_of(sightings: list[Row], preset: Preset, closed_hours: list[Row]) -> 
             if any(s["first_ms"] < hour["end_ms"] and s["last_ms"] >= hour["start_ms"] for s in mine)
         )
         is_resident = (
-            sum(visit.dwell_ms for visit in visits) > preset.resident_min_s * 1000
+            sum(visit.heard_ms for visit in visits) > preset.resident_min_s * 1000
             or hours >= preset.resident_closed_hours
         )
         for visit in visits:
@@ -85,13 +91,17 @@ def _split(sightings: list[Row], gap_ms: int) -> list[list[Row]]:
 def _visit(pseudonym: str, group: list[Row], preset: Preset) -> Visit:
     inside = [s for s in group if _is_inside(s, preset)]
     known = [s["p_inside"] / 100 for s in group if s["p_inside"] is not None]
+    first, last = min(s["first_ms"] for s in group), max(s["last_ms"] for s in group)
+    edge = floor((last - first) / (len(group) - 1) / 2) if preset.fills_edges and len(group) > 1 else 0
+    reach = edge if len(inside) > 1 else 0
     return Visit(
         pseudonym,
-        min(s["first_ms"] for s in group),
-        max(s["last_ms"] for s in group),
-        min((s["first_ms"] for s in inside), default=None),
-        max((s["last_ms"] for s in inside), default=None),
+        first,
+        last,
+        min(s["first_ms"] for s in inside) - reach if inside else None,
+        max(s["last_ms"] for s in inside) + reach if inside else None,
         sum(known) / len(known) if known else 0.0,
+        edge,
     )
 
 

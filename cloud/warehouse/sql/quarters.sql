@@ -4,7 +4,7 @@
 WITH pairs AS (
   SELECT v.preset, q.start_ms, q.end_ms, v.class, v.p_visitor,
     v.first_ms >= q.start_ms AND v.first_ms < q.end_ms AS arrived,
-    GREATEST(0, LEAST(COALESCE(v.inside_last_ms, 0), q.end_ms) - GREATEST(COALESCE(v.inside_first_ms, 0), q.start_ms))
+    GREATEST(0, LEAST(COALESCE(v.inside_to_ms, 0), q.end_ms) - GREATEST(COALESCE(v.inside_from_ms, 0), q.start_ms))
       / CAST(q.end_ms - q.start_ms AS DOUBLE) AS share
   FROM visits v JOIN quarters q ON v.first_ms < q.end_ms AND v.last_ms >= q.start_ms
   WHERE v.class <> 'resident'

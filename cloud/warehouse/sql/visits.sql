@@ -1,8 +1,10 @@
 -- visits: sightings of one pseudonym with no gap over visit_gap_ms, classed by every preset at once.
 -- Reads: heard; presets(preset, heard_min_dbm, rssi_min_dbm, p_inside_min, visit_gap_ms, visitor_min_ms, engaged_min_ms,
--- resident_min_ms, resident_closed_hours); closed_hours(start_ms, end_ms). Rule: docs/glossary.md, "visit".
+-- resident_min_ms, resident_closed_hours, fills_edges); closed_hours(start_ms, end_ms). Rule: docs/glossary.md, "visit".
+-- fills_edges: a phone is heard only when it scans, so a stay began on average half a pause between sightings before the first one and
+-- ended half a pause after the last (docs/adr/0008-intervals.md). 0: the vendor's definition takes what was heard.
 WITH placed AS (
-  SELECT p.preset, p.visit_gap_ms, h.*,
+  SELECT p.preset, p.visit_gap_ms, p.fills_edges, h.*,
     CASE WHEN p.rssi_min_dbm IS NULL THEN COALESCE(h.p_inside, 0.0) >= p.p_inside_min
          ELSE COALESCE(h.rssi_median_dbm, -128) >= p.rssi_min_dbm END AS is_inside,
     MAX(h.last_ms) OVER (
@@ -21,9 +23,18 @@ numbered AS (
 spans AS (
   SELECT preset, pseudonym, visit_no, MIN(first_ms) AS first_ms, MAX(last_ms) AS last_ms,
     MIN(CASE WHEN is_inside THEN first_ms END) AS inside_first_ms, MAX(CASE WHEN is_inside THEN last_ms END) AS inside_last_ms,
-    CAST(SUM(bursts) AS BIGINT) AS bursts, COALESCE(AVG(p_inside), 0.0) AS p_inside
+    CAST(SUM(bursts) AS BIGINT) AS bursts, COALESCE(AVG(p_inside), 0.0) AS p_inside,
+    CASE WHEN MAX(fills_edges) = 1 AND COUNT(*) > 1
+         THEN CAST(FLOOR((MAX(last_ms) - MIN(first_ms)) / CAST(COUNT(*) - 1 AS DOUBLE) / 2.0) AS BIGINT) ELSE 0 END AS edge_ms,
+    COUNT(*) FILTER (WHERE is_inside) AS inside_sightings
   FROM numbered
   GROUP BY preset, pseudonym, visit_no
+),
+stays AS (
+  SELECT spans.*, last_ms - first_ms + 2 * edge_ms AS dwell_ms,
+    CASE WHEN inside_sightings > 1 THEN inside_first_ms - edge_ms ELSE inside_first_ms END AS inside_from_ms,
+    CASE WHEN inside_sightings > 1 THEN inside_last_ms + edge_ms ELSE inside_last_ms END AS inside_to_ms
+  FROM spans
 ),
 closed AS (
   SELECT h.pseudonym, COUNT(DISTINCT c.start_ms) AS closed_hours
@@ -35,17 +46,16 @@ present AS (
   FROM spans
   GROUP BY preset, pseudonym
 )
-SELECT s.preset, s.pseudonym, s.visit_no, s.first_ms, s.last_ms, s.inside_first_ms, s.inside_last_ms, s.bursts, s.p_inside,
-  s.last_ms - s.first_ms AS dwell_ms,
-  -- How likely this was a visitor's stay: it must have been inside, and long enough; what is heard is shorter than what was.
+SELECT s.preset, s.pseudonym, s.visit_no, s.first_ms, s.last_ms, s.inside_from_ms, s.inside_to_ms, s.bursts, s.p_inside, s.dwell_ms,
+  -- How likely this was a visitor's stay: it must have been inside, and long enough.
   CASE WHEN p.visitor_min_ms = 0 THEN s.p_inside
-       ELSE s.p_inside * LEAST(1.0, (s.last_ms - s.first_ms) / CAST(p.visitor_min_ms AS DOUBLE)) END AS p_visitor,
+       ELSE s.p_inside * LEAST(1.0, s.dwell_ms / CAST(p.visitor_min_ms AS DOUBLE)) END AS p_visitor,
   CASE WHEN r.present_ms > p.resident_min_ms OR COALESCE(c.closed_hours, 0) >= p.resident_closed_hours THEN 'resident'
-       WHEN s.inside_first_ms IS NULL THEN 'passer_by'
-       WHEN s.inside_last_ms - s.inside_first_ms >= p.engaged_min_ms THEN 'engaged'
-       WHEN s.inside_last_ms - s.inside_first_ms >= p.visitor_min_ms THEN 'visitor'
+       WHEN s.inside_from_ms IS NULL THEN 'passer_by'
+       WHEN s.inside_to_ms - s.inside_from_ms >= p.engaged_min_ms THEN 'engaged'
+       WHEN s.inside_to_ms - s.inside_from_ms >= p.visitor_min_ms THEN 'visitor'
        ELSE 'passer_by' END AS class
-FROM spans s
+FROM stays s
 JOIN presets p ON p.preset = s.preset
 JOIN present r ON r.preset = s.preset AND r.pseudonym = s.pseudonym
 LEFT JOIN closed c ON c.pseudonym = s.pseudonym

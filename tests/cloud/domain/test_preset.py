@@ -38,12 +38,13 @@ def test_an_unknown_definition_is_told_with_those_there_are():
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        (GOOD + "visit_gap: 5\n", "wrong.yaml: visit_gap unknown; allowed: engaged_min_s, heard_min_dbm"),
+        (GOOD + "visit_gap: 5\n", "wrong.yaml: visit_gap unknown; allowed: engaged_min_s, fills_edges, heard_min_dbm"),
         (GOOD + "preset: other\n", "preset unknown"),
         (GOOD.replace("label: x\n", ""), "label missing"),
         (GOOD.replace("300", "five minutes"), "visitor_min_s is 'five minutes'; use a number"),
         (GOOD.replace("300", "true"), "visitor_min_s is True"),
         (GOOD.replace("label: x", "label: 5"), "label is 5; use text"),
+        (GOOD + "fills_edges: 1\n", "fills_edges is 1; use true or false"),
         ("", "holds no options"),
         ("- a\n", "holds no options"),
     ],
@@ -60,4 +61,10 @@ def test_times_reach_the_sql_in_milliseconds():
     assert preset("meraki-like").row() == {
         "preset": "meraki-like", "heard_min_dbm": None, "rssi_min_dbm": -80, "p_inside_min": 0.5, "visit_gap_ms": 120_000,
         "visitor_min_ms": 300_000, "engaged_min_ms": 1_200_000, "resident_min_ms": 28_800_000, "resident_closed_hours": 2,
+        "fills_edges": 0,
     }  # fmt: skip
+
+
+def test_only_our_own_definition_counts_what_was_not_heard():
+    """Other vendors take the first and the last sighting, as far as they say."""
+    assert [name for name, found in presets().items() if found.fills_edges] == ["ivizone"]
