@@ -14,6 +14,8 @@ from agent.dot11.errors import UnknownLinkType
 from agent.dot11.probe_request import ProbeRequest, Skipped
 from agent.proximity import ProximitySettings, p_inside
 from agent.tracking.bursts import Burst
+from agent.tracking.estimate import DeviceEstimate
+from agent.tracking.resolver import Resolver
 from agent.tracking.tracker import Tracker, TrackingSettings
 
 DECIDE_EVERY_US = 1_000_000
@@ -41,6 +43,11 @@ class Survey:
 
     def __post_init__(self) -> None:
         self.tracker = Tracker(self.tracking)
+        self._resolver = Resolver()
+
+    def resolve(self) -> DeviceEstimate:
+        """How many devices, after a second look at all bursts together; each burst's ``device()`` is then the resolved one."""
+        return self._resolver.resolve()
 
     def walk(self, frames: Iterable[Heard]) -> Iterator[SurveyedFrame]:
         """Each frame in turn. Its burst's track and p_inside are set when the walk is over."""
@@ -73,6 +80,7 @@ class Survey:
     def _place(self, bursts: list[Burst]) -> None:
         for burst in bursts:
             burst.p_inside = p_inside(burst.rssi, self.proximity)
+        self._resolver.take(bursts)
 
 
 def _decoder(link_type: int) -> Decoder | None:

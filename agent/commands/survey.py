@@ -23,8 +23,8 @@ def count(options: argparse.Namespace) -> int:
     started = time.monotonic()
     for _ in survey.walk(source):
         pass
+    estimate = survey.resolve()
     seconds = time.monotonic() - started
-    estimate = survey.tracker.estimate()
     if options.json:
         devices = devices_of(estimate)
         summary: dict[str, Any] = {"devices": devices.pop("estimate"), **devices}
@@ -50,6 +50,7 @@ def explain(options: argparse.Namespace) -> int:
         else:
             details = (None, request.reason, None, None, None)
         rows[seen.frame.capture].append((seen.frame.time_us, *details))
+    survey.resolve()
     for capture, frames in enumerate(rows):
         for number, (time_us, burst, reason, randomised, rssi, channel) in enumerate(frames):
             share = burst.p_inside if burst else None
@@ -59,7 +60,7 @@ def explain(options: argparse.Namespace) -> int:
                 "time": time_us / 1_000_000,
                 "outcome": "probe_request" if burst else "skipped",
                 "reason": reason,
-                "device": burst.track.number if burst else None,
+                "device": burst.device() if burst else None,
                 "randomised": randomised,
                 "rssi_dbm": rssi,
                 "channel": channel,

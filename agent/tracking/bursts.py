@@ -9,6 +9,8 @@ from agent.wire.model import AddressKind
 
 if TYPE_CHECKING:
     from agent.proximity import ZoneState
+    from agent.tracking.fingerprint import Fingerprint
+    from agent.tracking.scans import Scan
 
 BODIES_A_BURST = 8
 """A scan asks for several networks, so its bodies differ; more than this say nothing new about the phone."""
@@ -21,13 +23,16 @@ class Burst:
         "address",
         "bodies",
         "channel",
+        "channels",
         "fingerprint",
+        "fingerprints",
         "first_us",
         "frames",
         "is_associated",
         "last_us",
         "p_inside",
         "rssi",
+        "scan",
         "sequence_first",
         "sequence_last",
         "track",
@@ -41,14 +46,34 @@ class Burst:
         self.rssi: list[int] = []
         """Plausible levels in dBm, one for each frame that had one."""
         self.channel: int | None = None
+        self.channels: list[int | None] = []
+        """On which channel each of the levels was heard."""
         self.bodies: list[bytes | None] = []
         self.fingerprint = 0
+        """Kind of its first body that has one, 0 where none has. Set, like the next, when the burst is decided."""
+        self.fingerprints: tuple[Fingerprint, ...] = ()
+        """Of all bodies that have one."""
         self.sequence_first = sequence
         self.sequence_last = sequence
         self.track: Track
         self.p_inside: float | None = None
         self.is_associated = False
         """True where the source knows the device as joined to the network."""
+        self.scan: Scan | None = None
+        """Where a resolver keeps it."""
+
+    def strongest(self) -> dict[int, int]:
+        """Channel -> strongest level in dBm."""
+        strongest: dict[int, int] = {}
+        for channel, level in zip(self.channels, self.rssi, strict=True):
+            if level > strongest.get(channel or 0, -256):
+                strongest[channel or 0] = level
+        return strongest
+
+    def device(self) -> int:
+        """Number of the device behind it: as resolved where a resolver has it, else its track's, below zero."""
+        resolved = self.scan.device() if self.scan is not None else None
+        return -1 - self.track.number if resolved is None else resolved
 
     def level(self) -> int | None:
         """Median of the levels in dBm, the lower of the middle two."""

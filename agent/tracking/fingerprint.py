@@ -10,11 +10,15 @@ One model has one to three such fingerprints; two phones of one model have the s
 from __future__ import annotations
 
 from hashlib import blake2s
+from typing import NamedTuple
 
 from agent.dot11.elements import split_elements
 from agent.dot11.errors import TruncatedElement
 
 SSID, DS_PARAMETER, HT_CAPABILITIES, EXTENDED_CAPABILITIES, VENDOR, EXTENSION = 0, 3, 45, 127, 221, 255
+RATES, EXTENDED_RATES, VHT_CAPABILITIES, HE_CAPABILITIES = 1, 50, 191, 0x23
+HARDWARE = frozenset({RATES, EXTENDED_RATES, HT_CAPABILITIES, VHT_CAPABILITIES})
+"""What the radio itself can do; all kinds of scan of one phone say the same, where they say it at all."""
 VOLATILE = frozenset({SSID, DS_PARAMETER})
 VOLATILE_EXTENSIONS = frozenset({0x02})
 """FILS Request Parameters: 2 to 60 values for one phone. Source: IEEE 802.11-2020 9.4.2.177."""
@@ -23,9 +27,6 @@ VOLATILE_VENDOR_TYPES = frozenset({b"\x00\x50\xf2\x08", b"\x00\x50\xf2\x04", b"\
 
 HT_40MHZ_BITS = 0x4002
 """Supported Channel Width Set and Forty MHz Intolerant: a phone changes them with the band it scans. Source: IEEE 802.11-2020 9.4.2.55.2."""
-
-UNKNOWN = 0
-"""No elements: a source such as hostapd's events cannot know them."""
 
 
 def stable_fingerprint(elements: bytes) -> int:
@@ -52,26 +53,43 @@ def _stable_part(number: int, content: bytes) -> bytes:
     return content
 
 
+def capabilities(elements: bytes) -> int:
+    """64 bits over what the radio can do: the phone's kinds of scan have it in common. Raises TruncatedElement."""
+    digest = blake2s(digest_size=8)
+    for number, content in split_elements(elements):
+        if number in HARDWARE or (number == EXTENSION and content[:1] == bytes((HE_CAPABILITIES,))):
+            digest.update(bytes((number,)))
+            digest.update(_stable_part(number, content))
+    return int.from_bytes(digest.digest(), "big") or 1
+
+
+class Fingerprint(NamedTuple):
+    """What stays the same of a body: its kind of scan (all stable elements) and its phone's capabilities."""
+
+    kind: int
+    capabilities: int
+
+
 class Fingerprints:
-    """``stable_fingerprint`` with a bounded memory of bodies seen."""
+    """Fingerprints of bodies, with a bounded memory of bodies seen."""
 
     __slots__ = ("_kept", "_known")
 
     def __init__(self, kept: int) -> None:
         self._kept = kept
-        self._known: dict[bytes, int] = {}
+        self._known: dict[bytes, Fingerprint | None] = {}
 
-    def of(self, elements: bytes | None) -> int:
-        """The fingerprint of a frame body, UNKNOWN where there is none."""
+    def of(self, elements: bytes | None) -> Fingerprint | None:
+        """The fingerprint of a frame body, None where there is none."""
         if not elements:
-            return UNKNOWN
-        known = self._known.get(elements)
-        if known is None:
-            try:
-                known = stable_fingerprint(elements)
-            except TruncatedElement:
-                known = UNKNOWN
-            if len(self._known) >= self._kept:
-                self._known.clear()
-            self._known[elements] = known
+            return None
+        if elements in self._known:
+            return self._known[elements]
+        try:
+            known = Fingerprint(stable_fingerprint(elements), capabilities(elements))
+        except TruncatedElement:
+            known = None
+        if len(self._known) >= self._kept:
+            self._known.clear()
+        self._known[elements] = known
         return known

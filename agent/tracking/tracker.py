@@ -11,17 +11,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from heapq import nsmallest
-from math import exp, hypot, log, sqrt, tau
+from math import exp, log, sqrt, tau
 
 from agent.dot11.mac import is_randomised
 from agent.dot11.probe_request import ProbeRequest
 from agent.tracking.bursts import BODIES_A_BURST, Burst, Track
-from agent.tracking.fingerprint import UNKNOWN, Fingerprints
+from agent.tracking.estimate import Z90
+from agent.tracking.estimate import DeviceEstimate as DeviceEstimate
+from agent.tracking.fingerprint import Fingerprint, Fingerprints
 
 SECOND_US = 1_000_000
 ROOT_OF_TAU = sqrt(tau)
-Z90 = 1.645
-"""Half-width of a 90 % interval in standard deviations."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,24 +38,6 @@ class TrackingSettings:
     max_addresses: int = 8000
     max_bodies: int = 1000
     max_families: int = 1000
-
-
-@dataclass(frozen=True, slots=True)
-class DeviceEstimate:
-    """How many devices, with a 90 % interval, and how sure the joins were (0..1)."""
-
-    devices: float
-    low: float
-    high: float
-    confidence: float
-
-    def plus(self, other: DeviceEstimate) -> DeviceEstimate:
-        """Both together, where no device can be in both: errors are independent, so their squares add."""
-        devices = self.devices + other.devices
-        below = hypot(self.devices - self.low, other.devices - other.low)
-        above = hypot(self.high - self.devices, other.high - other.devices)
-        share = (self.confidence * self.devices + other.confidence * other.devices) / devices if devices else 1.0
-        return DeviceEstimate(devices, devices - below, devices + above, share)
 
 
 LEVEL_SIGMA_DB = 5.0
@@ -150,6 +132,7 @@ class Tracker:
         burst.sequence_last = sequence
         if rssi is not None:
             burst.rssi.append(rssi)
+            burst.channels.append(channel)
         return burst
 
     # --- deciding -------------------------------------------------------------------------------------------------
@@ -303,24 +286,27 @@ class Tracker:
     def _family_of(self, burst: Burst) -> _Family | None:
         """The family of the burst's bodies. Bodies sent under one address are of one model, so their families become one."""
         family: _Family | None = None
+        fingerprints: list[Fingerprint] = []
         for body in burst.bodies:
             fingerprint = self._fingerprints.of(body)
-            if fingerprint == UNKNOWN:
+            if fingerprint is None:
                 continue
-            if not burst.fingerprint:
-                burst.fingerprint = fingerprint
-            known = self._families.get(fingerprint)
+            if fingerprint not in fingerprints:
+                fingerprints.append(fingerprint)
+            known = self._families.get(fingerprint.kind)
             while known is not None and known.merged_into is not None:
-                known = self._families[fingerprint] = known.merged_into
+                known = self._families[fingerprint.kind] = known.merged_into
             if known is None:
                 self._make_room_for_family()
                 known = family or _Family()
-                self._families[fingerprint] = known
+                self._families[fingerprint.kind] = known
             elif family is not None and known is not family:
                 self._unite(family, known)
                 continue
             family = known
         burst.bodies = []
+        burst.fingerprints = tuple(fingerprints)
+        burst.fingerprint = fingerprints[0].kind if fingerprints else 0
         return family
 
     @staticmethod

@@ -1,0 +1,155 @@
+"""How well a set of scans is explained by one device (core).
+
+The log evidence of a set is a sum of what each habit says; joining two sets is worth the evidence of both together less that
+of each. Constants are in natural logarithms (nats) or decibels; docs/adr/0005-tracking.md says where each comes from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from math import lgamma, log, pi
+
+from agent.dot11.mac import is_randomised
+from agent.tracking.habits import Habits
+from agent.tracking.scans import TOUCH_US, Scan
+
+SECOND_US = 1_000_000
+
+DEVICE_COST = 3.0
+"""A device more is less likely by this."""
+PARTITION_WEIGHT = 0.95
+"""Of the probability that so many scans fall to one device at random, taken a little less than whole: scans are not quite random."""
+
+LEVEL_RANGE_COST = 3.7
+"""log(40): a device not heard before may have any level in a range of 40 dB."""
+STILL_VARIANCE = 1.2
+"""Of the strongest level of a still phone, dB^2."""
+QUANTUM_VARIANCE = 0.6
+"""Drivers report levels in steps of 1 or 2 dB."""
+VARIANCE_WEIGHT = 6
+"""Scans that the variance above is worth; a device's own takes over with more."""
+MEMORY_SCANS = 6.0
+"""The level expected is about the mean of so many last scans: people move."""
+WEAKER_COST, STRONGER_COST, FURTHER_COST = -7.0, -12.0, -2.0
+"""At most this for a scan of which only leaked frames were heard (weaker), for the opposite, and for each further radio."""
+
+ADDRESS_COST = 10.0
+"""For each address of a device: two sets that share one have it in common. About log(20,000)."""
+RETURN_COST = 4.0
+"""A phone rarely goes back to an address after it used another."""
+GLOBAL_COST = 200.0
+"""Two global addresses are two devices."""
+BOTH_COST = 15.0
+"""A phone that shows its global address rarely hides it in the same hour."""
+SHARED_ADDRESS = bytes.fromhex("020000000000")
+"""Some phones send with this placeholder in place of an address. Source: Android 6.0 Changes, "Access to Hardware Identifier"."""
+OVERLAP_COST = 8.0
+"""A radio sends one frame at a time."""
+KIND_COST = 1.5
+"""A phone that uses a further kind of scan."""
+
+
+def log_evidence(scans: Sequence[Scan], habits: Habits, variance: float = STILL_VARIANCE) -> float:
+    """Log evidence (nats) that ``scans``, in order of time, are one device. ``variance`` of levels in dB^2."""
+    evidence = PARTITION_WEIGHT * lgamma(len(scans)) - DEVICE_COST
+    evidence += _levels(scans, variance) + _addresses(scans)
+    if len(scans) > 1:
+        evidence += _succession(scans, habits) + _kinds(scans)
+        if habits.rhythms:
+            evidence += _rhythm(scans, habits)
+    return evidence
+
+
+def _levels(scans: Sequence[Scan], variance: float) -> float:
+    """Each radio's levels by a Student distribution whose centre follows the last scans and whose width is learned."""
+    evidence = 0.0
+    states: dict[int, list[float]] = {}
+    for scan in scans:
+        has_strayed = False
+        for channel, level in scan.levels.items():
+            state = states.get(channel)
+            if state is None:
+                evidence -= LEVEL_RANGE_COST
+                states[channel] = [1.0, float(level), VARIANCE_WEIGHT, VARIANCE_WEIGHT * variance]
+                continue
+            known, centre, degrees, squares = state
+            error = level - centre
+            width = (squares / degrees + QUANTUM_VARIANCE) * (1.0 + 1.0 / known)
+            fit = (
+                _student(int(degrees))
+                - 0.5 * log(width)
+                - (degrees + 1) / 2 * log(1 + error * error / (degrees * width))
+            )
+            worst = WEAKER_COST if error < 0 else STRONGER_COST
+            if fit > worst:
+                evidence += fit
+                known = state[0] = min(MEMORY_SCANS, known + 1.0)
+                state[1] = centre + error / known
+                state[2] = degrees + 1
+                state[3] = squares + error * error * (known - 1.0) / known
+                continue
+            evidence += max(worst, FURTHER_COST) if has_strayed else worst
+            has_strayed = True
+            if error > 0 and known <= 2.0:
+                state[1] = float(level)  # the first was of leaked frames
+    return evidence
+
+
+@lru_cache(maxsize=1024)
+def _student(degrees: int) -> float:
+    return lgamma((degrees + 1) / 2) - lgamma(degrees / 2) - 0.5 * log(degrees * pi)
+
+
+def _succession(scans: Sequence[Scan], habits: Habits) -> float:
+    """Counters that run on, scans that overlap, addresses that come back."""
+    evidence = 0.0
+    before = scans[0]
+    used = set(before.addresses)
+    for scan in scans[1:]:
+        if scan.first_us < before.last_us - TOUCH_US:
+            evidence -= OVERLAP_COST
+        evidence += habits.counter_score(before, scan)
+        for address in scan.addresses:
+            if address in used and address not in before.addresses:
+                evidence -= RETURN_COST
+            used.add(address)
+        before = scan
+    return evidence
+
+
+def _addresses(scans: Sequence[Scan]) -> float:
+    addresses = {address for scan in scans for address in scan.addresses}
+    addresses.discard(SHARED_ADDRESS)
+    global_ones = sum(1 for address in addresses if not is_randomised(address))
+    both = BOTH_COST if 0 < global_ones < len(addresses) else 0.0
+    return -ADDRESS_COST * len(addresses) - GLOBAL_COST * max(0, global_ones - 1) - both
+
+
+def _kinds(scans: Sequence[Scan]) -> float:
+    """Kinds of scan that keep to themselves are as well two devices as one with two kinds."""
+    counts: dict[int, int] = {}
+    for scan in scans:
+        counts[scan.kind] = counts.get(scan.kind, 0) + 1
+    if len(counts) == 1:
+        return 0.0
+    return sum(map(lgamma, counts.values())) - lgamma(len(scans)) - KIND_COST * (len(counts) - 1)
+
+
+def _rhythm(scans: Sequence[Scan], habits: Habits) -> float:
+    evidence = 0.0
+    earlier: dict[int, list[float]] = {}
+    for scan in scans:
+        rhythm = habits.rhythms.get(scan.kind)
+        if rhythm is None:
+            continue
+        time_s = scan.first_us / SECOND_US
+        times = earlier.get(scan.kind)
+        if times is None:
+            earlier[scan.kind] = [time_s]
+            continue
+        score = rhythm.score(times, time_s)
+        if score is not None:
+            evidence += score
+            times.append(time_s)
+    return evidence

@@ -1,0 +1,215 @@
+"""A second look at all bursts together, for `count` and `explain` (core; docs/adr/0005-tracking.md).
+
+The tracker must decide as time goes on; a resolver may wait. It keeps a few numbers of each scan, sorts them into families
+of phones with the same hardware, learns each family's habits, divides it into devices and counts. What it keeps is capped:
+beyond ``max_scans`` the families and devices silent for longest are settled, counted once and forgotten.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+from agent.tracking.bursts import Burst
+from agent.tracking.counting import Distribution, count, family_sizes, total
+from agent.tracking.estimate import DeviceEstimate
+from agent.tracking.grouping import Agglomeration, Grouping, chains, is_mixed
+from agent.tracking.habits import Habits
+from agent.tracking.likelihood import SHARED_ADDRESS, STILL_VARIANCE
+from agent.tracking.scans import Scan, Unit, gather
+
+MAX_SCANS = 5000
+"""About 2 MB."""
+MAX_ADDRESSES = 8000
+MAX_UNITS = 200
+"""Of one family in one division; beyond, those silent for longest are settled first. The cost grows with the square."""
+FEWEST_MIXED = 4
+"""Bursts with two counters in one, from which on they are no accident."""
+WALKING_VARIANCE = 60.0
+LEVEL_PAIRS = 30
+"""Pairs of scans of one address from which the restlessness of an air is learned."""
+RESTLESS_GAP_US = 10_000_000
+
+
+@dataclass(slots=True)
+class _Family:
+    """Scans of phones that share their hardware's capabilities. ``into`` is set where two turned out to be one."""
+
+    scans: list[Scan] = field(default_factory=list)
+    into: _Family | None = None
+
+    def root(self) -> _Family:
+        family = self
+        while family.into is not None:
+            family = family.into
+        return family
+
+
+@dataclass(frozen=True, slots=True)
+class _Division:
+    """A family's scans, and its best groupings by number of devices."""
+
+    groupings: dict[int, Grouping]
+    mixed: list[Scan]
+
+    def curve(self) -> dict[int, float]:
+        """Number of devices -> log evidence. Two counters at once under one address are two devices at least."""
+        curve = {number: grouping.evidence for number, grouping in self.groupings.items()}
+        if len(self.mixed) >= FEWEST_MIXED:
+            curve = {number: evidence for number, evidence in curve.items() if number > 1} or {2: 0.0}
+        return curve
+
+    def best(self) -> tuple[tuple[Scan, ...], ...]:
+        number = max(self.groupings, key=lambda number: (self.groupings[number].evidence, -number))
+        return self.groupings[number].units
+
+
+class Resolver:
+    """``take`` decided bursts as they come; ``resolve`` when all are in. Then ``burst.device()`` is the resolved number."""
+
+    def __init__(self) -> None:
+        self._families: dict[int, _Family] = {}
+        self._of_address: dict[bytes, _Family] = {}
+        self._older_addresses: dict[bytes, _Family] = {}
+        self._kept = 0
+        self._next_number = 0
+        self._certain = 0
+        self._settled: Distribution = {0: 1.0}
+
+    def take(self, bursts: Iterable[Burst]) -> None:
+        """Keep what counts of ``bursts``, whose ``track`` and ``fingerprints`` are set."""
+        for burst in bursts:
+            if burst.fingerprints:
+                burst.scan = Scan(burst)
+                self._family_of(burst).scans.append(burst.scan)
+                self._kept += 1
+            elif burst.track.head == burst.address and burst.track.first_us == burst.first_us:
+                self._certain += 1  # nothing but its address is known, and that was not heard before
+        if self._kept > MAX_SCANS:
+            self._settle()
+
+    def resolve(self) -> DeviceEstimate:
+        """Divide all that is kept into devices, number them, and count."""
+        families = self._roots()
+        divisions = self._divide(families)
+        for division in divisions:
+            self._number(division)
+        return self._count(divisions)
+
+    # --- families ---------------------------------------------------------------------------------------------------
+
+    def _family_of(self, burst: Burst) -> _Family:
+        """By capabilities; families whose capabilities were sent under one address are one."""
+        family = self._known_address(burst.address)
+        for fingerprint in burst.fingerprints:
+            known = self._families.get(fingerprint.capabilities)
+            if known is None:
+                known = family or _Family()
+                self._families[fingerprint.capabilities] = known
+            known = known.root()
+            if family is not None and family is not known:
+                known.scans += family.scans
+                family.scans = []
+                family.into = known
+            family = known
+        assert family is not None, "a burst with a fingerprint has a family"  # noqa: S101 - cannot happen
+        self._remember(burst.address, family)
+        return family
+
+    def _known_address(self, address: bytes) -> _Family | None:
+        known = self._of_address.get(address) or self._older_addresses.get(address)
+        return known.root() if known is not None else None
+
+    def _remember(self, address: bytes, family: _Family) -> None:
+        if address == SHARED_ADDRESS:
+            return
+        if len(self._of_address) >= MAX_ADDRESSES // 2:
+            self._older_addresses, self._of_address = self._of_address, {}
+        self._of_address[address] = family
+
+    def _roots(self) -> list[_Family]:
+        roots = {id(family.root()): family.root() for family in self._families.values()}
+        return [family for family in roots.values() if family.scans]
+
+    # --- dividing -----------------------------------------------------------------------------------------------------
+
+    def _divide(self, families: Sequence[_Family]) -> list[_Division]:
+        prepared = []
+        for family in families:
+            family.scans = list(gather(family.scans))
+            habits = Habits(family.scans)
+            mixed = [scan for scan in family.scans if is_mixed(scan, habits)]
+            plain = [scan for scan in family.scans if not is_mixed(scan, habits)]
+            if not plain:
+                plain, mixed = mixed, []
+            prepared.append((chains(plain, habits), mixed, habits))
+        variance = restlessness([chain for units, _, _ in prepared for chain in units])
+        divisions = []
+        for units, mixed, habits in prepared:
+            divisions.append(_Division(in_stretches(units, habits, variance), mixed))
+        return divisions
+
+    def _number(self, division: _Division) -> None:
+        """Give each device of the best grouping a number, and each mixed scan that of the nearest in time."""
+        units = [Unit(list(scans)) for scans in division.best()]
+        for unit in sorted(units, key=lambda unit: unit.scans[0].first_us):
+            unit.number = self._next_number
+            self._next_number += 1
+        for scan in division.mixed:
+            scan.unit = min(units, key=lambda unit: _distance(unit, scan))
+
+    def _count(self, divisions: Sequence[_Division]) -> DeviceEstimate:
+        sizes = family_sizes([division.curve() for division in divisions])
+        return count(total((self._settled, *sizes)), self._certain)
+
+    # --- the cap ------------------------------------------------------------------------------------------------------
+
+    def _settle(self) -> None:
+        """Count the families silent for longest and forget their scans, until half of the room is free."""
+        families = sorted(self._roots(), key=lambda family: family.scans[-1].last_us)
+        divisions = self._divide(families)
+        sizes = family_sizes([division.curve() for division in divisions])
+        self._kept = sum(len(family.scans) for family in families)
+        for family, division, size in zip(families, divisions, sizes, strict=True):
+            if self._kept <= MAX_SCANS // 2:
+                break
+            self._number(division)
+            self._settled = total((self._settled, size))
+            self._kept -= len(family.scans)
+            family.scans = []
+        gone = {id(family) for family in families if not family.scans}
+        self._families = {key: family for key, family in self._families.items() if id(family.root()) not in gone}
+
+
+def restlessness(chains_of_scans: Iterable[Sequence[Scan]]) -> float:
+    """Variance (dB^2) of the strongest level from scan to scan under one address: small where phones lie still."""
+    changes = sorted(
+        abs(level - before.levels[channel])
+        for chain in chains_of_scans
+        for before, after in pairwise(chain)
+        if after.first_us - before.last_us >= RESTLESS_GAP_US
+        for channel, level in after.levels.items()
+        if channel in before.levels
+    )
+    if len(changes) < LEVEL_PAIRS:
+        return STILL_VARIANCE
+    typical = 1.48 * changes[len(changes) // 2]
+    return min(WALKING_VARIANCE, max(STILL_VARIANCE, typical * typical / 2.0))
+
+
+def in_stretches(units: list[list[Scan]], habits: Habits, variance: float) -> dict[int, Grouping]:
+    """Groupings of units in order of time. Too many to compare each with each are first joined among their neighbours in time."""
+    while len(units) > MAX_UNITS:
+        joined = []
+        for start in range(0, len(units), MAX_UNITS):
+            stretch = Agglomeration(units[start : start + MAX_UNITS], habits, variance)
+            stretch.join_down_to(min(len(units[start : start + MAX_UNITS]), MAX_UNITS // 4))
+            joined += stretch.units()
+        units = joined
+    return Agglomeration(units, habits, variance).path()
+
+
+def _distance(unit: Unit, scan: Scan) -> tuple[bool, int]:
+    has_address = any(not set(other.addresses).isdisjoint(scan.addresses) for other in unit.scans)
+    return (not has_address, min(abs(other.first_us - scan.first_us) for other in unit.scans))

@@ -1,0 +1,131 @@
+"""Simulated store days through the real agent pipeline and the real analytics, beside the simulator's truth.
+
+Each store is calibrated first, by the installer's walk, as a real one would be. ``measure(layout, seed)`` gives one day's figures and truth;
+``summary`` the errors over many.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from sqlalchemy import select
+
+from agent.dot11.captured import CapturedFrame
+from agent.pipeline import Pipeline, PipelineSettings
+from agent.privacy.pseudonym import Pseudonymiser
+from agent.proximity import ProximitySettings
+from agent.proximity.calibration import calibrate
+from agent.survey import Survey
+from agent.tracking.tracker import TrackingSettings
+from agent.wire.cose import sign_message
+from agent.wire.model import ClockState, LegalMode
+from cloud.consumer.transform import read_batch, rows_of
+from cloud.databases.base import migrate
+from cloud.databases.sqlite import sqlite_database
+from cloud.databases.tables import day_figures
+from cloud.domain.preset import OWN
+from cloud.domain.site import Site, parse_hours
+from cloud.stores.lake import object_name, to_parquet
+from cloud.stores.local_dir import LocalDirStore
+from cloud.warehouse.analyse import analyse_day
+from cloud.warehouse.duckdb_engine import DuckDbEngine
+from simulator.day import DaySettings, simulate
+from simulator.places import LAYOUTS
+from simulator.walk import walk
+
+SITE = Site("shop", "Shop", "UTC", "day", True, parse_hours("10:00-19:00"))
+METRICS = ("visitors", "passers_by", "capture_rate", "dwell_median_s")
+TRUTH_HEARD = {"passers_by": "passers_by_heard"}
+"""Who sends nothing while in range is not heard by anybody; the share is told beside it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One metric of one day: what the page shows, and what was so."""
+
+    metric: str
+    value: float
+    low: float
+    high: float
+    truth: float
+
+    @property
+    def error(self) -> float:
+        """Relative, but of a share in points."""
+        return self.value - self.truth if self.metric == "capture_rate" else self.value / self.truth - 1.0
+
+
+def captured(frames: list[tuple[int, bytes]]) -> Iterator[CapturedFrame]:
+    """Frames as a source gives them."""
+    return (CapturedFrame(data, time_us, 127, 0, False) for time_us, data in frames)
+
+
+def calibrated(settings: DaySettings) -> ProximitySettings:
+    """The curve that the installer's walk gives."""
+    sides = []
+    for where in ("inside", "outside"):
+        survey = Survey(TrackingSettings(), ProximitySettings())
+        bursts = {id(s.burst): s.burst for s in survey.walk(captured(walk(settings, where, 4.0))) if s.burst}
+        sides.append([level for burst in bursts.values() if (level := burst.level()) is not None])
+    found = calibrate(*sides)
+    return ProximitySettings(found.threshold_dbm, found.slope_db)
+
+
+def measure(settings: DaySettings) -> list[Figure]:
+    """One day: simulated, heard, sent, analysed."""
+    frames, truth = simulate(settings)
+    pipeline = Pipeline(
+        PipelineSettings("ap", SITE.site, b"bootboot", "pcap", ClockState.REPLAY, LegalMode.DAY, b"confhash", "0", proximity=calibrated(settings)),
+        lambda payload: sign_message(payload, "ap", lambda _: bytes(64)),
+        lambda day: Pseudonymiser(day.to_bytes(32, "big")),
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        store, database = LocalDirStore(Path(folder) / "lake"), sqlite_database(Path(folder) / "figures.sqlite")
+        migrate(database)
+        for number, batch in enumerate(pipeline.run(captured(frames))):
+            for (table, date), rows in rows_of(read_batch(batch.message), SITE, 0, batch.message).items():
+                store.put(object_name(table, SITE.site, date, "shard", number), to_parquet(table, rows))
+        analyse_day(DuckDbEngine(), store, database, SITE, settings.date, 1 << 45)
+        with database.connect() as connection:
+            mine = select(day_figures).where(day_figures.c.date == settings.date, day_figures.c.preset == OWN)
+            figures = {row.metric: row._mapping for row in connection.execute(mine)}
+        database.dispose()
+    return list(_figures(figures, truth["summary"]))
+
+
+def _figures(figures: dict[str, Any], so: dict[str, Any]) -> Iterator[Figure]:
+    for metric in METRICS:
+        row, true = figures[metric], float(so[TRUTH_HEARD.get(metric, metric)])
+        if metric == "capture_rate":
+            true = so["visitors"] / (so["visitors"] + so["passers_by_heard"])
+        yield Figure(metric, row["value"], row["low"], row["high"], true)
+
+
+def summary(days: Iterable[list[Figure]]) -> dict[str, dict[str, float]]:
+    """Metric -> mean signed error, mean absolute error, worst, and share of intervals that held the truth."""
+    by_metric: dict[str, list[Figure]] = {}
+    for day in days:
+        for figure in day:
+            by_metric.setdefault(figure.metric, []).append(figure)
+    return {
+        metric: {
+            "bias": fmean(f.error for f in found),
+            "error": fmean(abs(f.error) for f in found),
+            "worst": max(abs(f.error) for f in found),
+            "held": fmean(f.low <= f.truth <= f.high for f in found),
+        }
+        for metric, found in by_metric.items()
+    }
+
+
+if __name__ == "__main__":
+    for layout in LAYOUTS:
+        days = [measure(DaySettings(seed=seed, layout=layout)) for seed in range(1, 1 + int(sys.argv[1]))]
+        for metric, row in summary(days).items():
+            print(f"{layout:8} {metric:16}", *(f"{name} {value:+.3f}" for name, value in row.items()))
