@@ -96,7 +96,7 @@ class MonitorSource:
                     yield from frames
             if _now_us() >= self._next_look_us and not self._is_closed:
                 yield self._look()
-                self._next_look_us = max(self._next_look_us + LOOK_EVERY_US, _now_us())
+                self._next_look_us = _now_us() + LOOK_EVERY_US  # not sooner after a late one: looks are compared
 
     def last_tick(self) -> Tick:
         """What was listened and lost since the last tick."""

@@ -6,8 +6,8 @@ where hostapd stops, a monitor interface beside it stays up and hears nothing un
 
 - *Time counts as listened* when frames prove it: from one look at which any frame had come to the next such look, if no
   more than ``silence_s`` lie between and the interface was up, the same, and in monitor mode all the while. The access
-  point's own beacons prove it too, but for ``deaf_s`` at most after a frame of somebody else. Where frames came at every
-  look (beacons come ten times a second), one look without any is enough to doubt: hostapd restarts within a second or two.
+  point's own beacons prove it too, but for ``deaf_s`` at most after a frame of somebody else. Where frames came steadily
+  (beacons come ten times a second), a look with less than half as many is enough to doubt: hostapd restarts within two seconds.
   What is not proved was not listened: it is missing from the ledger.
 - *Silence* for longer opens the capture anew, again and again with growing pauses; so does a new interface of the name.
 - *What an agent without rights cannot do*, making the interface again, is asked of whoever can, with the same pauses.
@@ -15,6 +15,7 @@ where hostapd stops, a monitor interface beside it stays up and hears nothing un
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import NamedTuple
@@ -27,7 +28,8 @@ ASK_AFTER_US = 5 * SECOND_US
 PAUSE_MAX_US = 300 * SECOND_US
 STEADY_FRAMES = 5
 STEADY_LOOKS = 10
-"""Air is steady where so many looks in a row, on one channel, saw so many frames each. One access point in reach makes it so."""
+"""Air is steady where so many looks in a row, on one channel, saw so many frames each. One access point in reach makes it so;
+the fewest of them, which are its beacons, is what a look may be held against."""
 
 
 class Condition(Enum):
@@ -130,7 +132,8 @@ class Watch:
     """The last look at which a frame proved that we listen; None where something since then speaks against it."""
     _unproved_us: dict[int, int] = field(default_factory=dict)
     _gap_from_us: int = 0
-    _steady_looks: int = 0
+    _counts: deque[int] = field(default_factory=lambda: deque(maxlen=STEADY_LOOKS))
+    """Frames of the last looks on this channel."""
     _reopen: Pauses = field(init=False)
     _ask: Pauses = field(default_factory=lambda: Pauses(ASK_AFTER_US))
 
@@ -209,12 +212,17 @@ class Watch:
         return self._prove(look.now_us) if look.frames else ({}, None)
 
     def _broke_off(self, look: Look) -> bool:
-        """True where steady air has no frame."""
+        """True where steady air has suddenly less than half its frames."""
+        counts = self._counts
         if look.channel != self._channel:
-            self._steady_looks = 0
-        was_steady = self._steady_looks >= STEADY_LOOKS
-        self._steady_looks = self._steady_looks + 1 if look.frames >= STEADY_FRAMES else 0
-        return was_steady and not look.frames
+            counts.clear()
+        floor = min(counts) if len(counts) == STEADY_LOOKS else 0
+        broke_off = floor >= STEADY_FRAMES and 2 * look.frames < floor
+        if broke_off:
+            counts.clear()
+        else:
+            counts.append(look.frames)
+        return broke_off
 
     def _pass(self, channel: int, passed_us: int) -> None:
         if passed_us:

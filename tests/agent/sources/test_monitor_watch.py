@@ -111,6 +111,21 @@ def test_where_beacons_came_all_the_time_a_second_without_any_is_a_gap():
     assert shell.done == []
 
 
+@pytest.mark.parametrize(("frames", "is_gap"), [(5, True), (6, False), (12, False), (900, False)])
+def test_half_of_the_steady_frames_are_missed(frames: int, is_gap: bool):
+    """An outage of 1.3 s takes at least 0.65 s of one look; the twelve beacons of a second never fall below six otherwise.
+    A second in which somebody sent much sets no standard."""
+    shell = Shell()
+    shell.look(15)
+    shell.look(frames=900)
+    shell.look(9)
+
+    shell.look(frames=frames)
+    shell.look(3)
+
+    assert (len(shell.gaps_s) == 2) is is_gap
+
+
 def test_a_hop_to_a_quiet_channel_is_no_gap():
     """Beacons on channel 6 say nothing of channel 11."""
     shell = Shell()
