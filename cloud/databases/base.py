@@ -12,11 +12,16 @@ from alembic import command
 from alembic.config import Config as AlembicConfig
 from alembic.runtime.migration import MigrationContext
 from alembic.util import CommandError
-from sqlalchemy import Connection, Engine, Table, delete, insert, inspect, update
+from sqlalchemy import Connection, Engine, Table, delete, inspect
+from sqlalchemy.dialects import postgresql, sqlite
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 ALONE = "ivizone_alone"
 """Execution option: the transaction keeps other writers out from its first statement, because it reads before it writes."""
+
+
+INSERTS: dict[str, Any] = {"postgresql": postgresql.insert, "sqlite": sqlite.insert}
+"""Dialect -> its INSERT ... ON CONFLICT."""
 
 
 class DatabaseError(Exception):
@@ -68,10 +73,17 @@ def replace_rows(connection: Connection, table: Table, rows: list[dict[str, Any]
         connection.execute(table.insert(), rows)
 
 
-def upsert(connection: Connection, table: Table, key: dict[str, Any], values: dict[str, Any]) -> None:
-    """Set ``values`` in the row with ``key``, or insert it. Raises SQLAlchemyError."""
-    changed = connection.execute(
-        update(table).where(*(table.c[name] == value for name, value in key.items())).values(**values)
-    )
-    if changed.rowcount == 0:
-        connection.execute(insert(table), {**key, **values})
+def upsert(
+    connection: Connection,
+    table: Table,
+    key: dict[str, Any],
+    values: dict[str, Any],
+    at_first: dict[str, Any] | None = None,
+) -> None:
+    """Set ``values`` in the row with ``key``, or insert it, then with what ``at_first`` adds. Two at once do not disturb each other.
+
+    Raises SQLAlchemyError.
+    """
+    insert = INSERTS[connection.dialect.name]
+    row = {**(at_first or {}), **values, **key}
+    connection.execute(insert(table).values(row).on_conflict_do_update(index_elements=list(key), set_=values))

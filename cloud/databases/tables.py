@@ -213,6 +213,21 @@ ledger_days = Table(
     Column("last_window_end_ms", BigInteger, nullable=False),
 )
 
+stream_shards = Table(
+    "stream_shards",
+    metadata,
+    Column("stream", String(128), primary_key=True),
+    Column("shard", String(128), primary_key=True),
+    Column(
+        "place",
+        String(200),
+        comment="decimal: sequence number of the last record that was dealt with, and its place in it; absent where the Kinesis Client Library keeps it",
+    ),
+    Column("is_done", Boolean, nullable=False, comment="closed, and dealt with to its end"),
+    Column("behind_ms", BigInteger, nullable=False, comment="how old the newest record is that was dealt with"),
+    Column("seen_ms", BigInteger, nullable=False),
+)
+
 Index("ix_agents_site", agents.c.site)
 Index("ix_sites_merchant", sites.c.merchant)
 Index("ix_users_merchant", users.c.merchant)

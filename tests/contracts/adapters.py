@@ -6,6 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from support.aws import adapters as aws
+
 from cloud.databases.sqlite import sqlite_database
 from cloud.stores.local_dir import LocalDirStore
 from cloud.streams.sqlite_log import SqliteStream
@@ -13,14 +15,21 @@ from cloud.warehouse.duckdb_engine import DuckDbEngine
 
 STREAMS: dict[str, Callable[..., Any]] = {
     "sqlite": lambda folder, **limits: SqliteStream(folder / "stream.sqlite", **limits),
+    "kinesis": aws.kinesis_stream,
 }
 """Name -> what opens the stream that lives in a folder; ``limit_bytes`` bounds what may wait."""
+AT_LEAST_ONCE = {"kinesis"}
+"""Streams that know the names that this process stored, and no others: docs/adr/0013-kinesis.md."""
+BOUNDED_BY_AGE = {"kinesis"}
+"""Streams that are full by how old the oldest waiting record is, not by bytes: tests/aws/test_kinesis.py."""
 STORES: dict[str, Callable[[Path], Any]] = {
     "local_dir": lambda folder: LocalDirStore(folder / "lake"),
+    "s3": aws.s3_store,
 }
 ENGINES: dict[str, Callable[[], Any]] = {
     "duckdb": DuckDbEngine,
 }
 DATABASES: dict[str, Callable[[Path], Any]] = {
     "sqlite": lambda folder: sqlite_database(folder / "ivizone.sqlite"),
+    "postgres": aws.postgres,
 }

@@ -9,7 +9,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from contracts.adapters import STREAMS
+from contracts.adapters import AT_LEAST_ONCE, BOUNDED_BY_AGE, STREAMS
 
 from cloud.streams.base import BatchName, StreamError, StreamFull
 
@@ -137,10 +137,11 @@ def test_a_closed_stream_opens_where_it_was_left(opened):
     again = opened()
 
     assert [record.message for record in again.read(9)] == [b"message 1", b"message 2"]
-    assert append(again, 0) is False
+    assert append(again, 0) is (opened.adapter in AT_LEAST_ONCE)
 
 
 def test_what_was_acknowledged_survives_a_process_that_dies_at_once(opened):
+    opened().close()  # it is there before the child
     done = subprocess.run(
         [sys.executable, "-c", CHILD, opened.adapter, str(opened.folder), "40"],
         cwd=CHECKOUT, env={"PYTHONPATH": f"{CHECKOUT}/tests:{CHECKOUT}"}, capture_output=True, text=True, timeout=60, check=False,
@@ -152,6 +153,7 @@ def test_what_was_acknowledged_survives_a_process_that_dies_at_once(opened):
 
 def test_what_was_acknowledged_survives_a_kill_between_two_appends(opened):
     """Killed at any moment: everything that was said to be stored is there, in order, and at most the one under way beside it."""
+    opened().close()
     child = subprocess.Popen(
         [sys.executable, "-c", CHILD, opened.adapter, str(opened.folder), "1000000"],
         cwd=CHECKOUT, env={"PYTHONPATH": f"{CHECKOUT}/tests:{CHECKOUT}"}, stdout=subprocess.PIPE, text=True,
@@ -214,6 +216,8 @@ async def _begin(stream) -> None:
 
 
 def test_a_full_stream_refuses_and_takes_again_once_the_consumer_has_caught_up(opened):
+    if opened.adapter in BOUNDED_BY_AGE:
+        pytest.skip("it is full by age: test_kinesis.py")
     stream = opened(limit_bytes=100)
     append(stream, 1, b"m" * 60)
 
@@ -225,6 +229,8 @@ def test_a_full_stream_refuses_and_takes_again_once_the_consumer_has_caught_up(o
 
 
 def test_a_stream_that_was_full_is_still_full_after_a_restart(opened):
+    if opened.adapter in BOUNDED_BY_AGE:
+        pytest.skip("it is full by age: test_kinesis.py")
     stream = opened(limit_bytes=100)
     append(stream, 1, b"m" * 60)
     stream.close()
