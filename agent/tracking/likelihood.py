@@ -7,7 +7,6 @@ of each. Constants are in natural logarithms (nats) or decibels; docs/adr/0005-t
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
 from math import lgamma, log, pi
 
 from agent.dot11.mac import is_randomised
@@ -31,6 +30,10 @@ VARIANCE_WEIGHT = 6
 """Scans that the variance above is worth; a device's own takes over with more."""
 MEMORY_SCANS = 6.0
 """The level expected is about the mean of so many last scans: people move."""
+MOST_DEGREES = 60
+"""Scans from which on older ones count for less and less."""
+STUDENT = (0.0, *(lgamma((n + 1) / 2) - lgamma(n / 2) - 0.5 * log(n * pi) for n in range(1, MOST_DEGREES + 1)))
+"""Logarithm of a Student density's constant, by degrees of freedom."""
 WEAKER_COST, STRONGER_COST, FURTHER_COST = -7.0, -12.0, -2.0
 """At most this for a scan of which only leaked frames were heard (weaker), for the opposite, and for each further radio."""
 
@@ -61,6 +64,11 @@ def log_evidence(scans: Sequence[Scan], habits: Habits, variance: float = STILL_
     return evidence
 
 
+def partition_gain(one: int, other: int) -> float:
+    """What two sets of so many scans gain by falling to one device, from their numbers alone."""
+    return PARTITION_WEIGHT * (lgamma(one + other) - lgamma(one) - lgamma(other))
+
+
 def _levels(scans: Sequence[Scan], variance: float) -> float:
     """Each radio's levels by a Student distribution whose centre follows the last scans and whose width is learned."""
     evidence = 0.0
@@ -76,29 +84,25 @@ def _levels(scans: Sequence[Scan], variance: float) -> float:
             known, centre, degrees, squares = state
             error = level - centre
             width = (squares / degrees + QUANTUM_VARIANCE) * (1.0 + 1.0 / known)
-            fit = (
-                _student(int(degrees))
-                - 0.5 * log(width)
-                - (degrees + 1) / 2 * log(1 + error * error / (degrees * width))
+            fit = STUDENT[int(degrees)] - 0.5 * log(
+                width * (1.0 + error * error / (degrees * width)) ** (degrees + 1.0)
             )
             worst = WEAKER_COST if error < 0 else STRONGER_COST
             if fit > worst:
                 evidence += fit
                 known = state[0] = min(MEMORY_SCANS, known + 1.0)
                 state[1] = centre + error / known
-                state[2] = degrees + 1
                 state[3] = squares + error * error * (known - 1.0) / known
+                if degrees < MOST_DEGREES:
+                    state[2] = degrees + 1.0
+                else:
+                    state[3] *= MOST_DEGREES / (MOST_DEGREES + 1)
                 continue
             evidence += max(worst, FURTHER_COST) if has_strayed else worst
             has_strayed = True
             if error > 0 and known <= 2.0:
                 state[1] = float(level)  # the first was of leaked frames
     return evidence
-
-
-@lru_cache(maxsize=1024)
-def _student(degrees: int) -> float:
-    return lgamma((degrees + 1) / 2) - lgamma(degrees / 2) - 0.5 * log(degrees * pi)
 
 
 def _succession(scans: Sequence[Scan], habits: Habits) -> float:
@@ -119,11 +123,15 @@ def _succession(scans: Sequence[Scan], habits: Habits) -> float:
 
 
 def _addresses(scans: Sequence[Scan]) -> float:
-    addresses = {address for scan in scans for address in scan.addresses}
+    addresses: set[bytes] = set()
+    for scan in scans:
+        addresses.update(scan.addresses)
     addresses.discard(SHARED_ADDRESS)
-    global_ones = sum(1 for address in addresses if not is_randomised(address))
-    both = BOTH_COST if 0 < global_ones < len(addresses) else 0.0
-    return -ADDRESS_COST * len(addresses) - GLOBAL_COST * max(0, global_ones - 1) - both
+    evidence = -ADDRESS_COST * len(addresses)
+    if any(scan.is_global for scan in scans):
+        global_ones = sum(1 for address in addresses if not is_randomised(address))
+        evidence -= GLOBAL_COST * (global_ones - 1) + (BOTH_COST if global_ones < len(addresses) else 0.0)
+    return evidence
 
 
 def _kinds(scans: Sequence[Scan]) -> float:

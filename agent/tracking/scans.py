@@ -26,6 +26,7 @@ class Scan:
         "first_us",
         "frames",
         "into",
+        "is_global",
         "kind",
         "last_us",
         "levels",
@@ -44,6 +45,7 @@ class Scan:
         """Channel -> strongest level in dBm."""
         self.sequence_first = burst.sequence_first
         self.sequence_last = burst.sequence_last
+        self.is_global = not is_randomised(burst.address)
         self.into: Scan | None = None
         self.unit: Unit | None = None
 
@@ -64,8 +66,7 @@ class Scan:
             -TOUCH_US <= later.first_us - self.last_us <= SCAN_GAP_US
             and later.kind == self.kind
             and later.addresses[0] not in self.addresses
-            and is_randomised(self.addresses[0])
-            and is_randomised(later.addresses[0])
+            and not (self.is_global or later.is_global)
         )
 
     def device(self) -> int | None:
