@@ -11,8 +11,6 @@ from __future__ import annotations
 
 import errno
 import select
-import shlex
-import subprocess
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -317,6 +315,9 @@ class MonitorSource:
 
 def command_restorer(command: str) -> Callable[[str], None]:
     """A restorer that runs the owner's command with the condition as its last word, for some seconds at most."""
+    import shlex
+    import subprocess  # a megabyte that only an owner with such a command pays
+
     words = shlex.split(command)
 
     def restore(condition: str) -> None:
