@@ -38,7 +38,7 @@ def application(kind: str, folder: Path) -> Starlette:
     """The application of a kind."""
     if kind == EMPTY:
         return Starlette(routes=[Route("/v1/batches", _nothing, methods=["POST"])])
-    return Embedded(folder).app(works=kind == WHOLE)
+    return Embedded(folder).app(works=kind == WHOLE, is_open=True)
 
 
 @contextmanager

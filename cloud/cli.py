@@ -11,8 +11,12 @@ from collections.abc import Callable, Sequence
 from datetime import date, timedelta
 from pathlib import Path
 
+from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
+from cloud.accounts.commands import add_commands
+from cloud.accounts.errors import AccountError
+from cloud.accounts.viewer import MAIN
 from cloud.databases.base import DatabaseError, migrate, require_schema
 from cloud.databases.sqlite import sqlite_database
 from cloud.domain.site import LEGAL_MODES, Site, SiteError, parse_hours
@@ -35,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     configure(options.log_level, as_json=options.log_json)
     try:
         return int(options.run(options))
-    except (SiteError, DatabaseError) as error:
+    except (SiteError, AccountError, DatabaseError) as error:
         return _fail(error, CONFIGURATION)
     except (StoreError, StreamError, EngineError) as error:
         return _fail(error, AWAY)
@@ -81,7 +85,11 @@ def _parser() -> argparse.ArgumentParser:
             "--port", type=_port, default=DEFAULT_PORT, help=f"0 takes a free one (default {DEFAULT_PORT})"
         )
 
-    served(command(commands, "serve", serve, "serve ingest and the merchant's page, until stopped"))
+    made = command(commands, "serve", serve, "serve ingest and the merchant's pages, until stopped")
+    served(made)
+    made.add_argument(
+        "--open", action="store_true", help="no sign-in: everybody on this machine is the owner; on 127.0.0.1 only"
+    )
     demo = command(commands, "demo", run_demo, "a simulated day, and your captures, from the air to the page")
     demo.add_argument("--port", type=_port, default=DEFAULT_PORT, help="of the page; another where it is taken")
     demo.add_argument("--captures", nargs="+", metavar="CAPTURE", type=Path, default=[], help="also replay these")
@@ -103,6 +111,7 @@ def _parser() -> argparse.ArgumentParser:
     add.add_argument(
         "--allow-replay", action="store_true", help="take captures of any time too, for tests and demonstrations"
     )
+    add.add_argument("--merchant", default=MAIN, help=f"whose store it is (default {MAIN})")
     command(sites, "ls", site_ls, "list the stores")
     agents = commands.add_parser("agent", help="access points").add_subparsers(required=True, metavar="COMMAND")
     token = command(agents, "token", agent_token, "print a one-time token that enrols an access point within a day")
@@ -111,6 +120,7 @@ def _parser() -> argparse.ArgumentParser:
     ls.add_argument("--site", required=True)
     revoke = command(agents, "revoke", agent_revoke, "take nothing more from an access point")
     revoke.add_argument("agent")
+    add_commands(commands, command, _existing_database)
     return parser
 
 
@@ -144,8 +154,12 @@ def _day(text: str) -> date:
 def serve(options: argparse.Namespace) -> int:
     """Serve until a signal comes."""
     from cloud.embedded import Embedded, FolderTaken
-    from cloud.server import listen, run_server
+    from cloud.server import is_loopback, listen, run_server
 
+    if options.open and not is_loopback(options.host):
+        return _fail(
+            f"--open lets everybody in who reaches --host {options.host}; use it with 127.0.0.1 only", CONFIGURATION
+        )
     socket = listen(options.host, options.port)
     if socket is None:
         return _fail(
@@ -159,7 +173,7 @@ def serve(options: argparse.Namespace) -> int:
         return _fail(error, CONFIGURATION)
     host, port = socket.getsockname()[:2]
     print(f"http://{host}:{port}/", flush=True)
-    run_server(embedded.app(), socket)
+    run_server(embedded.app(is_open=options.open), socket)
     return OK
 
 
@@ -224,18 +238,28 @@ def _fleet(options: argparse.Namespace) -> Fleet:
 
 
 def _existing_fleet(options: argparse.Namespace) -> Fleet:
+    return Fleet(*_existing_database(options))
+
+
+def _existing_database(options: argparse.Namespace) -> tuple[Engine, Callable[[], int]]:
     from cloud.embedded import wall_clock_ms
 
     database = sqlite_database(options.data / "ivizone.sqlite")
     require_schema(database)
-    return Fleet(database, wall_clock_ms)
+    return database, wall_clock_ms
 
 
 def site_add(options: argparse.Namespace) -> int:
     """Add a store; the database is made where there is none."""
     hours = parse_hours(options.hours) if options.hours else {}
     site = Site(
-        options.site, options.name or options.site, options.time_zone, options.mode, options.allow_replay, hours
+        options.site,
+        options.name or options.site,
+        options.time_zone,
+        options.mode,
+        options.allow_replay,
+        hours,
+        options.merchant,
     )
     _fleet(options).add_site(site)
     print(

@@ -18,6 +18,7 @@ from typing import Any
 
 import yaml
 
+from cloud.accounts.viewer import MAIN, of_role
 from cloud.dashboard import view
 from cloud.dashboard.queries import Queries
 from cloud.dashboard.view import metrics, show, show_interval
@@ -28,6 +29,7 @@ from cloud.server import ServerThread, listen
 
 STORE = Site("demo-store", "Demo store", "Europe/Paris", "day", True, parse_hours("10:00-19:00"))
 CAPTURES = Site("captures", "Your captures", "UTC", "day", True)
+OPERATOR = of_role(MAIN, "demo", "owner")
 WAIT_S = 120.0
 TRUTH = {
     "visitors": ("visitors", "visitors_heard"),
@@ -64,7 +66,7 @@ class Demo:
         if socket is None:
             raise DemoError("no port on 127.0.0.1 is free")
         embedded = Embedded(self._folder / "cloud")
-        with ServerThread(embedded.app(), socket) as server:
+        with ServerThread(embedded.app(is_open=True), socket) as server:
             self._say(f"the embedded cloud answers on {server.url}")
             day = (date.today() - timedelta(days=1)).isoformat()
             truth = self._simulate(day, shoppers, seed)
@@ -165,19 +167,19 @@ class Demo:
     # --- what is printed ------------------------------------------------------------------------------------------------
 
     def _compare(self, embedded: Embedded, day: str, truth: dict[str, Any], summary: dict[str, Any]) -> None:
-        figures = Queries(embedded.database).day(STORE.site, day, OWN)
+        figures = Queries(embedded.database).day(OPERATOR, STORE.site, day, OWN)
         so = truth["summary"]
         print(f"\n{STORE.name}, {day}: what the page shows beside the simulator's truth")
         print(f"  {'':16}{'page':>10}  {'90 % interval':18}{'coverage':>9}{'truth':>10}  of which heard at all")
         for metric, (name, heard) in TRUTH.items():
             figure, unit = figures.get(metric), metrics()[metric]["unit"]
-            if figure is None or figure["value"] is None or so[name] is None:
+            if figure is None or figure.value is None or so[name] is None:
                 continue
             value, interval = (
-                show(unit, figure["value"]),
-                show_interval(unit, figure["low"], figure["high"]).removeprefix("likely "),
+                show(unit, figure.value),
+                show_interval(unit, figure.low or 0.0, figure.high or 0.0).removeprefix("likely "),
             )
-            coverage = f"{100 * (figure['coverage'] or 0):.1f} %"
+            coverage = f"{100 * (figure.coverage or 0):.1f} %"
             of = show("devices", so[heard]) if heard else ""
             title = metrics()[metric]["title"]
             print(f"  {title:16}{value:>10}  {interval:18}{coverage:>9}{show(unit, so[name]):>10}  {of}")
@@ -194,7 +196,7 @@ class Demo:
             f"from {summary['probe_requests']:,} probe requests in {summary['frames']:,} frames, "
             f"laid onto {day}, each capture at its own time of day"
         )
-        figures = Queries(embedded.database).day(CAPTURES.site, day, OWN)
+        figures = Queries(embedded.database).day(OPERATOR, CAPTURES.site, day, OWN)
         for metric in TRUTH:
             tile = view.tile(metric, figures.get(metric))
             print(f"  {tile.title:16}{tile.value:>10}  {tile.interval or tile.note:28}{tile.coverage}")

@@ -83,7 +83,7 @@ class Embedded:
         self.engine = DuckDbEngine()
         self.consumer = Consumer(self.stream, self.store, self.database, self.fleet, now_ms)
         self.figures_version = 0
-        """Grows with every analysis: the pages' live refresh looks at it."""
+        """Grows with every analysis."""
         self._looked_ms = 0
         self._lock: IO[str] | None = None
         self._wake = threading.Event()
@@ -194,8 +194,8 @@ class Embedded:
 
     # --- the server ---------------------------------------------------------------------------------------------------
 
-    def app(self, *, works: bool = True) -> Starlette:
-        """Ingest and the merchant's page. ``works`` starts the worker with the server."""
+    def app(self, *, works: bool = True, is_open: bool = False) -> Starlette:
+        """Ingest and the merchant's pages. ``works`` starts the worker with the server; ``is_open`` turns sign-in off."""
         from cloud.dashboard.app import Dashboard
         from cloud.dashboard.headers import SafeHeaders
 
@@ -207,7 +207,7 @@ class Embedded:
             self.close()
 
         ingest = Ingest(self.stream, self.fleet, self.now_ms)
-        dashboard = Dashboard(self.database, self.fleet, self.now_ms, lambda: self.figures_version)
+        dashboard = Dashboard(self.database, self.fleet, self.now_ms, is_open=is_open)
         return Starlette(
             routes=[*ingest.routes(), *dashboard.routes()],
             middleware=[Middleware(PastTheRouter, batches=ingest.batches), Middleware(SafeHeaders)],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import signal
 import socket as sockets
 import threading
@@ -26,6 +27,14 @@ def listen(host: str, port: int) -> sockets.socket | None:
         socket.close()
         return None
     return socket
+
+
+def is_loopback(host: str) -> bool:
+    """True for an address that only this machine reaches."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def server_of(app: Starlette) -> uvicorn.Server:

@@ -1,6 +1,6 @@
-"""Figures -> what a merchant reads (core): rounding, words, suppression of small cells. Nothing here asks the database.
+"""Published figures -> what a merchant reads (core): rounding and words. Nothing here asks the database.
 
-Cells that rest on fewer than ``K`` devices are shown as "< 5" (DESIGN section 6).
+What is hidden because it rests on too few devices is shown as "< 5" (DESIGN section 6, ``cloud.domain.publish``).
 """
 
 from __future__ import annotations
@@ -10,18 +10,19 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from math import ceil, floor
-from pathlib import Path
-from typing import Any
 from zoneinfo import ZoneInfo
 
 import yaml
 
-K = 5
-NONE = "–"
-METRICS_FILE = Path(__file__).parents[1] / "domain" / "metrics.yaml"
+from cloud.dashboard.compare import Comparison
+from cloud.dashboard.language import METRICS_FILE, NONE, Language, language
+from cloud.domain.publish import Bucket, Figure, K
+
 TILES = ("visitors", "passers_by", "capture_rate", "dwell_median_s")
 SMALL_TILES = ("engaged", "bounced", "residents")
-Row = Mapping[str, Any]
+LOW_COVERAGE = 0.8
+"""Below it the page says so in a line of its own."""
+ENGLISH = language("en")
 
 
 @cache
@@ -44,94 +45,104 @@ class Tile:
     meaning: str
     computed: str
     note: str = ""
+    compared: str = ""
+    """"12 % more than on the last 4 Fridays (120)", empty where there is nothing to compare with."""
 
 
-def tiles(figures: Mapping[str, Row], names: Iterable[str]) -> list[Tile]:
+def tiles(figures: Mapping[str, Figure], names: Iterable[str], spoken: Language = ENGLISH) -> list[Tile]:
     """The day's figures, in the order of ``names``."""
-    return [tile(name, figures.get(name)) for name in names]
+    return [tile(name, figures.get(name), spoken=spoken) for name in names]
 
 
-def tile(metric: str, figure: Row | None, note: str = "") -> Tile:
-    """One figure; without a row it is a dash."""
-    about = metrics()[metric]
+def tile(metric: str, figure: Figure | None, note: str = "", compared: str = "", spoken: Language = ENGLISH) -> Tile:
+    """One figure; without one it is a dash."""
+    unit = metrics()[metric]["unit"]
     value, interval = NONE, ""
-    if figure is not None and figure["value"] is not None:
-        if is_small(figure):
-            value = f"< {K}" if about["unit"] == "devices" else NONE
-            note = note or ("" if about["unit"] == "devices" else f"fewer than {K} devices")
-        else:
-            value = show(about["unit"], figure["value"])
-            interval = show_interval(about["unit"], figure["low"], figure["high"])
-    return Tile(
-        metric,
-        about["title"],
-        value,
-        interval,
-        show_coverage(figure["coverage"] if figure else None),
-        about["meaning"],
-        about["computed"],
-        note,
-    )
+    if figure is not None and figure.is_hidden:
+        value = small() if unit == "devices" else NONE
+        note = note or ("" if unit == "devices" else spoken.say("figure.few", k=K))
+    elif figure is not None and figure.value is not None:
+        value = show(unit, figure.value, spoken)
+        interval = show_interval(unit, figure.low or 0.0, figure.high or 0.0, spoken)
+    said = {part: spoken.say(f"metric.{metric}.{part}") for part in ("title", "meaning", "computed")}
+    coverage = show_coverage(figure.coverage if figure else None, spoken)
+    return Tile(metric, value=value, interval=interval, coverage=coverage, note=note, compared=compared, **said)
 
 
-def is_small(figure: Row) -> bool:
-    """True where the figure may not be shown."""
-    return bool(figure["devices"] < K)
+def small() -> str:
+    """How a hidden count is shown."""
+    return f"<\u00a0{K}"
 
 
-def show(unit: str, value: float) -> str:
+def show(unit: str, value: float, spoken: Language = ENGLISH) -> str:
     """A value in its unit, with as many digits as mean something."""
     if unit == "share":
-        return f"{100 * value:.0f} %"
-    if unit == "seconds":
-        minutes = round(value / 60)
-        return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d}"
-    return f"{value:,.0f}".replace(",", "\u202f")
+        return spoken.percent(value)
+    return spoken.duration(value) if unit == "seconds" else spoken.number(value)
 
 
-def show_interval(unit: str, low: float, high: float) -> str:
+def show_interval(unit: str, low: float, high: float, spoken: Language = ENGLISH) -> str:
     """The interval: outward to whole devices, percents or minutes, so that rounding never makes it look surer."""
     step = {"share": 0.01, "seconds": 60.0}.get(unit, 1.0)
     low, high = floor(round(low / step, 6)) * step, ceil(round(high / step, 6)) * step
-    return f"likely {show(unit, low)} to {show(unit, high)}"
+    return spoken.say("figure.likely", low=show(unit, low, spoken), high=show(unit, high, spoken))
 
 
-def show_coverage(coverage: float | None) -> str:
+def show_coverage(coverage: float | None, spoken: Language = ENGLISH) -> str:
     """How much of the time was heard, in words."""
     if coverage is None:
-        return "not heard"
-    percent = 100 * coverage
-    return "heard < 0.1 %" if percent < 0.1 else f"heard {percent:.1f} %" if percent < 99.95 else "heard 100 %"
+        return spoken.say("figure.not_heard")
+    if 100 * coverage < 0.1:
+        return spoken.say("figure.heard", share=f"<\u00a0{spoken.percent(0.001, 1)}")
+    digits = 1 if coverage < 0.9995 else 0
+    return spoken.say("figure.heard", share=spoken.percent(coverage, digits))
 
 
-def quarter_series(rows: Sequence[Row], starts_ms: Sequence[int]) -> dict[str, list[float | None]]:
-    """One quarter-hour metric as columns for a chart; None is a gap. Small cells count as zero to nobody: they are gaps in the
-    band and shown between 0 and ``K``."""
-    by_start = {row["start_ms"]: row for row in rows}
+def show_comparison(metric: str, comparison: Comparison | None, weekday: int, spoken: Language, *, so_far: bool) -> str:
+    """What a comparison says, in a few words; empty without one."""
+    if comparison is None:
+        return ""
+    unit = metrics()[metric]["unit"]
+    days = _those_days(comparison.days, weekday, spoken)
+    mean = show(unit, comparison.mean, spoken)
+    if comparison.is_alike or comparison.share is None:
+        key, amount = "alike", ""
+    else:
+        key = "more" if comparison.share > 0 else "less"
+        amount = spoken.percent(abs(comparison.share))
+    return spoken.say(f"compare.{key}{'_so_far' if so_far else ''}", days=days, mean=mean, amount=amount)
+
+
+def _those_days(count: int, weekday: int, spoken: Language) -> str:
+    if count == 1:
+        return spoken.say("compare.last_one", weekday=spoken.weekday(weekday))
+    return spoken.say("compare.last_some", count=count, weekdays=spoken.say(f"calendar.weekdays.{weekday}"))
+
+
+def quarter_series(figures: Sequence[Figure], starts_ms: Sequence[int]) -> dict[str, list[float | None]]:
+    """One quarter-hour metric as columns for a chart; None is a gap. What is hidden is a band between 0 and ``K`` without a line."""
+    by_start = {figure.start_ms: figure for figure in figures}
     series: dict[str, list[float | None]] = {"value": [], "low": [], "high": [], "coverage": []}
     for start in starts_ms:
-        row = by_start.get(start)
-        hidden = row is not None and 0 < row["devices"] < K
-        for column in ("value", "low", "high"):
-            shown = (
-                None
-                if row is None
-                else {"value": None, "low": 0.0, "high": float(K)}[column]
-                if hidden
-                else row[column]
-            )
-            series[column].append(None if shown is None else round(shown, 2))
-        series["coverage"].append(None if row is None or row["coverage"] is None else round(row["coverage"], 4))
+        figure = by_start.get(start)
+        is_hidden = figure is not None and figure.is_hidden
+        series["value"].append(_rounded(figure.value if figure else None, 2))
+        series["low"].append(0.0 if is_hidden else _rounded(figure.low if figure else None, 2))
+        series["high"].append(float(K) if is_hidden else _rounded(figure.high if figure else None, 2))
+        series["coverage"].append(_rounded(figure.coverage if figure else None, 4))
     return series
 
 
-def peak(rows: Sequence[Row], zone: ZoneInfo) -> tuple[Row | None, str]:
-    """The fullest quarter-hour and when it was; where none may be shown, one of them without its time."""
-    if not rows:
-        return None, ""
-    shown = [row for row in rows if not is_small(row)]
-    best = max(shown or rows, key=lambda row: (row["value"], -row["start_ms"]))
-    return best, f"busiest at {clock(best['start_ms'], zone)}" if shown else ""
+def _rounded(value: float | None, digits: int) -> float | None:
+    return None if value is None else round(value, digits)
+
+
+def peak(figures: Sequence[Figure]) -> Figure | None:
+    """The fullest quarter-hour; where none may be shown, one of the hidden."""
+    shown = [figure for figure in figures if figure.value is not None]
+    if shown:
+        return max(shown, key=lambda figure: (figure.value or 0.0, -(figure.start_ms or 0)))
+    return figures[0] if figures else None
 
 
 def clock(time_ms: int, zone: ZoneInfo) -> str:
@@ -139,17 +150,22 @@ def clock(time_ms: int, zone: ZoneInfo) -> str:
     return datetime.fromtimestamp(time_ms / 1000, zone).strftime("%H:%M")
 
 
-def show_bucket(from_s: int, to_s: int | None) -> str:
-    """A bucket of the dwell chart."""
-    if to_s is None:
-        return f"{from_s // 60}+"
-    return f"{from_s // 60}–{to_s // 60}"
+def show_bucket(bucket: Bucket) -> str:
+    """A bucket of the dwell chart, in minutes."""
+    if bucket.to_s is None:
+        return f"{bucket.from_s // 60}+"
+    return f"{bucket.from_s // 60}–{bucket.to_s // 60}"
 
 
-def show_cell(row: Row | None) -> str:
+def show_cell(figure: Figure | None, spoken: Language = ENGLISH) -> str:
     """A cell of the table beside a chart."""
-    if row is None or row["value"] is None:
+    if figure is None or (figure.value is None and not figure.is_hidden):
         return NONE
-    if 0 < row["devices"] < K:
-        return f"< {K}"
-    return f"{row['value']:.0f} ({int(row['low'])} to {-int(-row['high'] // 1)})"
+    if figure.value is None:
+        return small()
+    return spoken.say(
+        "figure.cell",
+        value=spoken.number(figure.value),
+        low=spoken.number(int(figure.low or 0)),
+        high=spoken.number(ceil(figure.high or 0)),
+    )

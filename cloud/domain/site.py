@@ -30,6 +30,7 @@ class Site:
     legal_mode: str = "day"
     allows_replay: bool = False
     opening_hours: Hours = field(default_factory=dict)
+    merchant: str = "main"
 
     def zone(self) -> ZoneInfo:
         """The time zone."""

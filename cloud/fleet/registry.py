@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from sqlalchemy import Engine, Row, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from cloud.databases.tables import agents, enrolment_tokens, sites
+from cloud.databases.tables import agents, enrolment_tokens, merchants, sites
 from cloud.domain.site import Site, SiteError, check_site, hours_from_json
 
 TOKEN_LIFE_S = 24 * 3600
@@ -55,9 +55,15 @@ class Fleet:
             "legal_mode": site.legal_mode,
             "allows_replay": site.allows_replay,
             "created_ms": self._now_ms(),
+            "merchant": site.merchant,
         }
+        whose = select(merchants.c.merchant).where(merchants.c.merchant == site.merchant)
         try:
             with self._database.begin() as connection:
+                if connection.execute(whose).first() is None:
+                    raise SiteError(
+                        f"merchant {site.merchant!r} does not exist; add it with: ivizone-cloud merchant add {site.merchant}"
+                    )
                 connection.execute(insert(sites), row)
         except IntegrityError as error:
             raise SiteError(f"site {site.site!r} is there already; choose another name") from error
@@ -66,12 +72,12 @@ class Fleet:
         """A site, None where there is none."""
         with self._database.connect() as connection:
             row = connection.execute(select(sites).where(sites.c.site == name)).one_or_none()
-        return _site_of(row) if row else None
+        return site_of(row) if row else None
 
     def sites(self) -> list[Site]:
         """All sites, by name."""
         with self._database.connect() as connection:
-            return [_site_of(row) for row in connection.execute(select(sites).order_by(sites.c.site))]
+            return [site_of(row) for row in connection.execute(select(sites).order_by(sites.c.site))]
 
     # --- access points ------------------------------------------------------------------------------------------------
 
@@ -111,7 +117,7 @@ class Fleet:
                 "software": software,
             }
             connection.execute(insert(agents), row)
-        return agent, _site_of(site)
+        return agent, site_of(site)
 
     def agent(self, name: str) -> AgentRecord | None:
         """What ingest needs to know of an access point, None where it is unknown."""
@@ -142,7 +148,8 @@ def _token_hash(token: str) -> str:
     return hashlib.sha256(token.encode()).hexdigest()
 
 
-def _site_of(row: Row[tuple[object, ...]]) -> Site:
+def site_of(row: Row[tuple[object, ...]]) -> Site:
+    """The site in a row of the table ``sites``."""
     r = row._mapping
     return Site(
         r["site"],
@@ -151,4 +158,5 @@ def _site_of(row: Row[tuple[object, ...]]) -> Site:
         r["legal_mode"],
         bool(r["allows_replay"]),
         hours_from_json(r["opening_hours"]),
+        r["merchant"],
     )

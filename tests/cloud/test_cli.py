@@ -284,3 +284,52 @@ def test_logs_are_json_on_stderr_where_asked_for(tmp_path):
 
     assert done.returncode == 0
     assert [json.loads(line)["event"] for line in done.stderr.splitlines()] == ["day_analysed"]
+
+
+# --- merchants and people ---------------------------------------------------------------------------------------------------
+
+
+def test_a_merchant_and_its_people_are_added_listed_reset_and_removed(cli):
+    cli("migrate")
+    added = cli("merchant", "add", "florist", "--name", "Florist & Son", "--contact", "privacy@florist.example")
+    user = cli("user", "add", "anna@florist.example", "--merchant", "florist", "--url", "https://ivizone.example/")
+    site = cli("site", "add", "shop", "--merchant", "florist")
+    merchants, users = cli("merchant", "ls"), cli("user", "ls", "--merchant", "florist")
+    reset, removed = cli("user", "reset", "anna@florist.example"), cli("user", "remove", "anna@florist.example")
+
+    assert [run[0] for run in (added, user, site, merchants, users, reset, removed)] == [0] * 7
+    assert re.fullmatch(r"https://ivizone\.example/welcome/[\w-]{43}\n", user[1])
+    assert re.fullmatch(r"http://127\.0\.0\.1:8080/welcome/[\w-]{43}\n", reset[1]) and reset[1][-44:] != user[1][-44:]
+    assert "Florist & Son" in merchants[1] and users[1].split() == [
+        "anna@florist.example",
+        "owner",
+        "florist",
+        "no",
+        "password",
+        "yet",
+    ]
+    assert cli("user", "ls", "--merchant", "florist")[1] == ""
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("user", "reset", "nobody"), "user ls"),
+        (("user", "remove", "nobody"), "user ls"),
+        (("user", "add", "anna", "--merchant", "nobody"), "merchant ls"),
+        (("merchant", "add", "main"), "there already"),
+        (("merchant", "add", "Big Shop"), "a-z, 0-9 and -"),
+        (("site", "add", "shop", "--merchant", "nobody"), "merchant add nobody"),
+    ],
+)
+def test_a_mistake_with_accounts_ends_with_3_and_the_next_step(cli, words, said):
+    cli("migrate")
+    code, out, err = cli(*words)
+
+    assert (code, out) == (3, "") and said in err
+
+
+def test_pages_without_sign_in_are_for_this_machine_only(cli):
+    code, _, err = cli("serve", "--open", "--host", "0.0.0.0", "--port", "0")  # noqa: S104
+
+    assert code == 3 and "127.0.0.1" in err

@@ -46,7 +46,7 @@ class CloudProcess:
 
     def start(self) -> None:
         """Begin to serve; returns when it is ready."""
-        words = ["serve", "--data", str(self.folder), "--port", str(self.port)]
+        words = ["serve", "--open", "--data", str(self.folder), "--port", str(self.port)]
         self.process = subprocess.Popen(
             [sys.executable, "-m", "cloud", *words], cwd=CHECKOUT, stdout=subprocess.PIPE, stderr=self._log, text=True
         )

@@ -1,0 +1,124 @@
+"""The pages' languages (core; the catalogues are read once): texts, numbers, days and times as people of a language write them.
+
+A catalogue is a YAML file of ``languages/``: key -> language -> text, so that whoever translates sees them side by side. A text is filled
+with ``str.format``. A key that lacks a language is found by a test, never by a reader.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date as Date
+from datetime import datetime
+from functools import cache
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import yaml
+
+FOLDER = Path(__file__).parent / "languages"
+METRICS_FILE = Path(__file__).parents[1] / "domain" / "metrics.yaml"
+CODES = ("en", "fr", "pt")
+NAMES = {"en": "English", "fr": "Français", "pt": "Português"}
+NONE = "–"
+THIN, HARD = "\u202f", "\u00a0"
+"""Between groups of digits; between a number and its unit, so that no line ends there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Language:
+    """One language."""
+
+    code: str
+    texts: dict[str, str]
+
+    def say(self, key: str, /, **values: object) -> str:
+        """The text of a key, filled in."""
+        return self.texts[key].format(**values) if values else self.texts[key]
+
+    def number(self, value: float, digits: int = 0) -> str:
+        """1 289 or 96,8: groups by a thin space everywhere, the decimal sign of the language."""
+        text = f"{value:,.{digits}f}".replace(",", THIN)
+        return text if self.code == "en" else text.replace(".", ",")
+
+    def percent(self, share: float, digits: int = 0) -> str:
+        """A share 0..1."""
+        return f"{self.number(100 * share, digits)}{HARD}%"
+
+    def duration(self, seconds: float) -> str:
+        """Minutes; hours from an hour and a half on."""
+        minutes = round(seconds / 60)
+        return f"{minutes}{HARD}min" if minutes < 90 else f"{minutes // 60}{HARD}h{HARD}{minutes % 60:02d}"
+
+    def long_date(self, day: Date) -> str:
+        """Friday, 20 November 2026."""
+        return self.say(
+            "calendar.long",
+            weekday=self.weekday(day.weekday()),
+            day=day.day,
+            month=self.say(f"calendar.month.{day.month}"),
+            year=day.year,
+        )
+
+    def short_date(self, day: Date) -> str:
+        """20 Nov."""
+        return f"{day.day}{HARD}{self.say(f'calendar.short_month.{day.month}')}"
+
+    def weekday(self, number: int) -> str:
+        """Monday is 0."""
+        return self.say(f"calendar.weekday.{number}")
+
+    def moment(self, time_ms: int, zone: ZoneInfo) -> str:
+        """20 Nov, 14:05."""
+        local = datetime.fromtimestamp(time_ms / 1000, zone)
+        return f"{self.short_date(local.date())}, {local:%H:%M}"
+
+    def ago(self, elapsed_ms: int) -> str:
+        """How long ago."""
+        minutes = max(0, elapsed_ms) // 60_000
+        if minutes < 1:
+            return self.say("calendar.now")
+        if minutes < 120:
+            return self.say("calendar.minutes_ago", count=minutes)
+        if minutes < 48 * 60:
+            return self.say("calendar.hours_ago", count=minutes // 60)
+        return self.say("calendar.days_ago", count=minutes // (24 * 60))
+
+
+@cache
+def catalogues() -> dict[str, dict[str, str]]:
+    """Key -> language -> text. The English words of the metrics come from docs' own file, so that they stand in one place."""
+    texts: dict[str, dict[str, str]] = {}
+    for path in sorted(FOLDER.glob("*.yaml")):
+        for key, by_language in yaml.safe_load(path.read_text()).items():
+            texts.setdefault(str(key), {}).update({code: str(text) for code, text in by_language.items()})
+    for metric, about in yaml.safe_load(METRICS_FILE.read_text()).items():
+        for part in ("title", "meaning", "computed"):
+            texts.setdefault(f"metric.{metric}.{part}", {})["en"] = about[part]
+    return texts
+
+
+@cache
+def language(code: str) -> Language:
+    """A language of CODES."""
+    return Language(code, {key: texts[code] for key, texts in catalogues().items()})
+
+
+def accepted(header: str) -> str:
+    """The language of ours that a browser likes best. Source: RFC 9110, 12.5.4."""
+    wanted: list[tuple[float, int, str]] = []
+    for place, part in enumerate(header.split(",")[:20]):
+        name, _, weight = part.partition(";")
+        code = name.strip().lower().split("-")[0]
+        if code in CODES and (quality := _quality(weight)) > 0:
+            wanted.append((-quality, place, code))
+    return min(wanted)[2] if wanted else "en"
+
+
+def _quality(text: str) -> float:
+    name, _, value = text.strip().partition("=")
+    if not name:
+        return 1.0
+    try:
+        return float(value) if name == "q" else 0.0
+    except ValueError:
+        return 0.0

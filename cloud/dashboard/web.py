@@ -1,0 +1,72 @@
+"""What every page shares: templates, languages, and the pages that say why not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
+
+from cloud.accounts.gate import Visit
+from cloud.dashboard.language import CODES, NAMES, Language, accepted, language
+
+FOLDER = Path(__file__).parent
+LANGUAGE_COOKIE = "ivizone_language"
+
+
+class NotThere(Exception):
+    """The URL asks for something that does not exist. ``key`` names the text that says so, ``values`` fill it."""
+
+    def __init__(self, key: str, **values: object) -> None:
+        super().__init__(key)
+        self.key = key
+        self.values = values
+
+
+class Pages:
+    """Templates -> answers."""
+
+    def __init__(self) -> None:
+        self._templates = Environment(
+            loader=FileSystemLoader(FOLDER / "templates"),
+            autoescape=select_autoescape(default=True),
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+
+    def page(
+        self, request: Request, template: str, visit: Visit | None = None, status: int = 200, **values: Any
+    ) -> HTMLResponse:
+        """A page in the reader's language."""
+        spoken = spoken_by(request, visit)
+        given = {"here": "", "site": None, "message": "", **values}
+        text = self._templates.get_template(template).render(
+            t=spoken.say, spoken=spoken, languages=NAMES, visit=visit, path=_path(request), **given
+        )
+        return HTMLResponse(text, status, {"Content-Language": spoken.code, "Vary": "Cookie, Accept-Language"})
+
+    def refuse(self, request: Request, status: int, key: str, **values: object) -> Response:
+        """The answer to something that cannot be had: data for who asks for data, a page for a person."""
+        text = spoken_by(request, None).say(key, **values)
+        if request.url.path.endswith(".json") or request.url.path.startswith("/api/"):
+            return JSONResponse({"error": text}, status)
+        return self.page(request, "not_there.html", status=status, message=text)
+
+    async def not_there(self, request: Request, _error: Exception) -> Response:
+        """The answer where no route fits."""
+        if request.url.path.startswith("/v1/"):
+            return PlainTextResponse("there is no such route; agent/wire/SPEC.md, section 7 lists them\n", 404)
+        return self.refuse(request, 404, "not_there.page")
+
+
+def spoken_by(request: Request, visit: Visit | None) -> Language:
+    """The reader's language: what they chose, or what their browser asks for."""
+    chosen = request.cookies.get(LANGUAGE_COOKIE) or (visit.viewer.language if visit else None)
+    return language(chosen if chosen in CODES else accepted(request.headers.get("accept-language", "")))
+
+
+def _path(request: Request) -> str:
+    return request.url.path + (f"?{request.url.query}" if request.url.query else "")

@@ -1,0 +1,91 @@
+"""What may be published of a figure (core). Everything that leaves the database for a reader passes here: page, data, API, export, report.
+
+A cell that rests on fewer than ``K`` devices is hidden, and so is what would give it away: of parts that add up to a shown whole, one
+hidden part alone could be worked out from the others, so the smallest other one is hidden with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+K = 5
+PUBLISHED = ("visitors", "passers_by", "capture_rate", "dwell_median_s", "engaged", "bounced", "residents")
+"""Metrics of a day. ``devices`` is not among them: it is the sum of others and would tell a hidden one."""
+PARTS_OF = {"engaged": "visitors", "bounced": "passers_by"}
+"""Metric -> the metric that it is a part of."""
+ADDITIVE = ("visitors", "passers_by")
+"""Metrics whose quarter-hours add up to the day's figure."""
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A figure as it may be shown. ``value``, ``low`` and ``high`` are None where it is hidden or unknown."""
+
+    metric: str
+    value: float | None
+    low: float | None
+    high: float | None
+    coverage: float | None
+    is_hidden: bool = False
+    """True where it rests on fewer than ``K`` devices, or would give such a one away."""
+    start_ms: int | None = None
+    """Of a quarter-hour."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """A bar of the dwell chart; ``visits`` is None where it is hidden, ``to_s`` where it has no end."""
+
+    from_s: int
+    to_s: int | None
+    visits: int | None
+
+
+def publish_day(rows: Iterable[Mapping[str, Any]]) -> dict[str, Figure]:
+    """Metric -> the figures of one day and preset."""
+    by_metric = {str(row["metric"]): row for row in rows}
+    figures = {}
+    for metric in PUBLISHED:
+        row = by_metric.get(metric)
+        if row is None:
+            continue
+        whole = by_metric.get(PARTS_OF.get(metric, ""))
+        rest = whole["devices"] - row["devices"] if whole else 0
+        figures[metric] = _figure(row, is_hidden=row["devices"] < K or 0 < rest < K)
+    return figures
+
+
+def publish_quarters(rows: Sequence[Mapping[str, Any]]) -> list[Figure]:
+    """The quarter-hours of one metric, day and preset, in the order of ``rows``."""
+    figures = [_figure(row, is_hidden=0 < row["devices"] < K, start_ms=row["start_ms"]) for row in rows]
+    if figures and figures[0].metric in ADDITIVE:
+        for place in also_hidden([None if figure.is_hidden else figure.value for figure in figures]):
+            figures[place] = _hidden(figures[place])
+    return figures
+
+
+def publish_buckets(rows: Sequence[Mapping[str, Any]]) -> list[Bucket]:
+    """The dwell buckets of one day and preset, which add up to the visitors."""
+    visits = [None if row["visits"] < K else int(row["visits"]) for row in rows]
+    for place in also_hidden(visits):
+        visits[place] = None
+    return [Bucket(row["from_s"], row["to_s"], shown) for row, shown in zip(rows, visits, strict=True)]
+
+
+def also_hidden(cells: Sequence[float | None]) -> list[int]:
+    """The places to hide with a single hidden cell (None) of cells that add up to a known sum: the smallest that is not zero."""
+    if sum(cell is None for cell in cells) != 1:
+        return []
+    shown = [(cell, place) for place, cell in enumerate(cells) if cell]
+    return [min(shown)[1]] if shown else []
+
+
+def _figure(row: Mapping[str, Any], *, is_hidden: bool, start_ms: int | None = None) -> Figure:
+    known = Figure(str(row["metric"]), row["value"], row["low"], row["high"], row["coverage"], False, start_ms)
+    return _hidden(known) if is_hidden and row["value"] is not None else known
+
+
+def _hidden(figure: Figure) -> Figure:
+    return replace(figure, value=None, low=None, high=None, is_hidden=True)
