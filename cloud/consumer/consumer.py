@@ -6,6 +6,7 @@ overwritten; where the second run cuts elsewhere, the shared SQL counts each (ag
 
 from __future__ import annotations
 
+import hashlib
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -21,12 +22,13 @@ from cloud.databases.base import upsert
 from cloud.databases.tables import agents, dirty_days
 from cloud.domain.site import Site
 from cloud.fleet.registry import Fleet
-from cloud.stores.base import ObjectStore
+from cloud.stores.base import ObjectStore, StoreError
 from cloud.stores.lake import merge_parquet, object_name, partition, quarantine_name, to_parquet
 from cloud.streams.base import Stream, StreamRecord
 
 log = structlog.get_logger()
 MAX_RECORDS = 500
+"""Of one object."""
 COMPACT_FROM = 48
 """Objects of one partition that are merged into one: an engine opens each for every figure."""
 COMPACTED = "compact"
@@ -44,16 +46,27 @@ class Buffer:
 
 
 class Consumer:
-    """``drain`` deals with what waits; the caller decides when. ``now_ms`` is the clock."""
+    """``drain`` deals with what waits; the caller decides when. ``now_ms`` is the clock.
+
+    ``is_alone`` is False where another consumer may read the same records: after a takeover the former one may still be writing.
+    """
 
     def __init__(
-        self, stream: Stream, store: ObjectStore, database: Engine, fleet: Fleet, now_ms: Callable[[], int]
+        self,
+        stream: Stream,
+        store: ObjectStore,
+        database: Engine,
+        fleet: Fleet,
+        now_ms: Callable[[], int],
+        *,
+        is_alone: bool = True,
     ) -> None:
         self._stream = stream
         self._store = store
         self._database = database
         self._fleet = fleet
         self._now_ms = now_ms
+        self._is_alone = is_alone
 
     def drain(self, should_stop: Callable[[], bool] = lambda: False) -> int:
         """Deal with everything that waits, or with as much as is done when it ``should_stop``; gives the number of records.
@@ -73,9 +86,9 @@ class Consumer:
             if record.site not in known_sites:
                 known_sites[record.site] = self._fleet.site(record.site)
             self._take(record, known_sites[record.site], buffer)
-        first = records[0]
+        first, last = records[0], None if self._is_alone else records[-1].sequence
         for (table, site, date), rows in buffer.rows.items():
-            self._store.put(object_name(table, site, date, first.shard, first.sequence), to_parquet(table, rows))
+            self._store.put(object_name(table, site, date, first.shard, first.sequence, last), to_parquet(table, rows))
         with self._database.begin() as connection:
             _mark_dirty(connection, {(site, date) for _, site, date in buffer.rows}, self._now_ms())
             _note_agents(connection, buffer.seen)
@@ -92,6 +105,8 @@ class Consumer:
 
     def _take(self, record: StreamRecord, site: Site | None, buffer: Buffer) -> None:
         try:
+            if not record.site:
+                raise WireError("the record was not written by our ingest")
             if site is None:
                 raise WireError(f"site {record.site} is not known any more")
             batch = read_batch(record.message)
@@ -114,18 +129,30 @@ class Consumer:
         log.warning("record_quarantined", shard=record.shard, sequence=record.sequence, reason=reason)
 
     def _compact(self, table: str, site: str, date: str) -> None:
-        """Merge a partition's small objects into one. Killed between put and remove, rows lie there twice and count once."""
+        """Merge a partition's small objects into one. Killed between put and remove, rows lie there twice and count once.
+
+        Its name is made of the names that went into it: of two consumers that merge at the same time, one with an object more, neither
+        overwrites what the other has just put in the place of the objects that it removes.
+        """
         names = self._store.names(partition(table, site, date))
         small = [name for name in names if f"/{COMPACTED}-" not in name]
         if len(small) < COMPACT_FROM:
             return
-        last = small[-1].rpartition("-")[2].removesuffix(".parquet")
-        merged = f"{partition(table, site, date)}{COMPACTED}-{last}.parquet"
-        old = [name for name in names if name != merged]
-        self._store.put(merged, merge_parquet(table, [self._store.get(name) for name in names]))
-        for name in old:
+        merged = f"{partition(table, site, date)}{COMPACTED}-{_hash(names)}.parquet"
+        try:
+            parts = [self._store.get(name) for name in names]
+        except StoreError:
+            if not self._is_alone and set(names) - set(self._store.names(partition(table, site, date))):
+                return  # another consumer is merging them
+            raise
+        self._store.put(merged, merge_parquet(table, parts))
+        for name in names:
             self._store.remove(name)
-        log.info("partition_compacted", table=table, objects=len(old))
+        log.info("partition_compacted", table=table, objects=len(names))
+
+
+def _hash(names: list[str]) -> str:
+    return hashlib.sha256("\n".join(names).encode()).hexdigest()[:20]
 
 
 def _about(batch: Batch, received_ms: int) -> dict[str, Any]:

@@ -36,7 +36,7 @@ from cloud.fleet.registry import EnrolmentRefused, Fleet
 from cloud.ingest.decide import Rejected, decide_header, reject_message
 from cloud.ingest.keys import KnownAgents
 from cloud.ingest.metrics import Metrics
-from cloud.streams.base import BatchName, Stream, StreamError, StreamFull
+from cloud.streams.base import BatchName, StreamError, StreamFull
 
 BATCHES_PATH = "/v1/batches"
 RETRY_AFTER_S = 5
@@ -52,16 +52,22 @@ STORED, KNOWN = Response(status_code=202), Response(status_code=200)
 """Made once: a response without a body or a cookie holds nothing of its request."""
 
 
-class WaitingStream(Stream, Protocol):
-    """A stream that can say how much waits."""
+class Intake(Protocol):
+    """What ingest needs of a stream."""
 
-    def waiting(self) -> int: ...
+    async def append(self, name: BatchName, site: str, received_ms: int, message: bytes) -> bool:
+        """See ``Stream.append``."""
+        ...
+
+    def waiting(self) -> int:
+        """How much waits: for the consumer, or for a stream that is another service. Raises StreamError."""
+        ...
 
 
 class Ingest:
     """The routes over a stream and a fleet. ``now_ms`` is the clock."""
 
-    def __init__(self, stream: WaitingStream, fleet: Fleet, now_ms: Callable[[], int]) -> None:
+    def __init__(self, stream: Intake, fleet: Fleet, now_ms: Callable[[], int]) -> None:
         self._stream = stream
         self._fleet = fleet
         self._now_ms = now_ms
@@ -156,7 +162,7 @@ class Batches:
     """POST /v1/batches as an application of its own, because each access point asks for it twice a minute and nothing else is asked
     for as often: no request object, no page's headers, no routes to try (docs/adr/0015-ingest-speed.md)."""
 
-    def __init__(self, stream: Stream, agents: KnownAgents, metrics: Metrics, now_ms: Callable[[], int]) -> None:
+    def __init__(self, stream: Intake, agents: KnownAgents, metrics: Metrics, now_ms: Callable[[], int]) -> None:
         self._stream = stream
         self._agents = agents
         self._metrics = metrics

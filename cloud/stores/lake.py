@@ -99,9 +99,14 @@ def partition(table: str, site: str, date: str) -> str:
     return f"{table}/site={site}/date={date}/"
 
 
-def object_name(table: str, site: str, date: str, shard: str, sequence: int) -> str:
-    """The object that begins with the record ``sequence``: written again, it is the same one."""
-    return f"{partition(table, site, date)}{shard}-{sequence:020d}.parquet"
+def object_name(table: str, site: str, date: str, shard: str, sequence: int, last: int | None = None) -> str:
+    """The object that begins with the record ``sequence``: written again, it is the same one.
+
+    Where several consumers may read the same records, the name says its ``last`` record too: of two that cut at other places neither
+    may take the other's rows away.
+    """
+    end = "" if last is None else f"-{last:020d}"
+    return f"{partition(table, site, date)}{shard}-{sequence:020d}{end}.parquet"
 
 
 def quarantine_name(shard: str, sequence: int) -> str:

@@ -36,17 +36,21 @@ class StreamRecord:
 
 
 class Stream(Protocol):
-    """Appends are durable and happen once for each name; reads are in order and repeat from the checkpoint after a crash."""
+    """Appends are durable; reads are in order and repeat from the checkpoint after a crash.
+
+    An embedded stream stores each name once. One behind a network may store it again, when an answer was lost or another process
+    took it before: the shared SQL counts (agent, boot, batch) once in any case.
+    """
 
     async def append(self, name: BatchName, site: str, received_ms: int, message: bytes) -> bool:
-        """Keep a message. Returns when it is durable: True where it is new, False where its name was stored before.
+        """Keep a message. Returns when it is durable: True where it was stored now, False where its name is known to be stored.
 
-        Raises StreamFull, StreamError; then nothing was kept.
+        Raises StreamFull, and nothing was kept; StreamError, and it was not, or (behind a network) nobody knows: send it again.
         """
         ...
 
     def read(self, limit: int) -> list[StreamRecord]:
-        """The oldest records behind the checkpoint, at most ``limit``. Without a checkpoint in between, the same again.
+        """The oldest records behind the checkpoint, of one shard, at most ``limit``. Without a checkpoint in between, the same again.
 
         Raises StreamError.
         """

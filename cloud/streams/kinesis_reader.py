@@ -14,7 +14,7 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from cloud.streams.base import StreamError, StreamRecord
+from cloud.streams.base import BatchName, StreamError, StreamRecord
 from cloud.streams.kinesis_errors import StreamThrottled, error_from
 from cloud.streams.kinesis_records import place_of, sequence_of, take_apart, unpack
 from cloud.streams.positions import Positions
@@ -99,6 +99,23 @@ class KinesisReader:
         for shard in self._in_turn():
             self._get_ahead(shard, COUNT_LIMIT)
         return sum(len(shard.ahead) for shard in self._shards.values())
+
+    def waiting_bytes(self) -> int:
+        """What `waiting` or `read` found last."""
+        return sum(len(record.message) for shard in self._shards.values() for record in shard.ahead)
+
+    def note(self) -> None:
+        """Write down how far behind each shard is, so that a quiet one does not look like one that nobody reads. Raises StreamError."""
+        for shard in self._shards.values():
+            if not shard.is_done and self._is_ready(shard):
+                self._positions.note(shard.name, shard.behind_ms)
+
+    async def append(self, name: BatchName, site: str, received_ms: int, message: bytes) -> bool:
+        """A reader writes nothing."""
+        raise StreamError("this process only reads the stream")
+
+    def close(self) -> None:
+        """See ``Stream.close``."""
 
     # --- shards -------------------------------------------------------------------------------------------------------
 

@@ -86,7 +86,7 @@ def take_apart(data: bytes) -> list[bytes]:
     content, checksum = data[len(MAGIC) : -_MD5_BYTES], data[-_MD5_BYTES:]
     if data.startswith(MAGIC) and hashlib.md5(content, usedforsecurity=False).digest() == checksum:
         try:
-            return [bytes(record.data) for record in AggregatedRecord.FromString(content).records]
+            return [bytes(record.data) for record in AggregatedRecord.FromString(content).records] or [data]
         except DecodeError:
             pass
     return [data]
