@@ -166,6 +166,7 @@ class StateSection:
 
     status_file: str = text("", "JSON, on a RAM disk; empty: none")
     metrics_file: str = text("", "OpenMetrics text for a collector of text files, on a RAM disk; empty: none")
+    heard_file: str = text("", "probe requests by channel, for a channel plan to weigh channels by; empty: none")
     every_s: int = number(10, 1, 3600, "seconds between two writes")
 
 

@@ -84,6 +84,8 @@ class Totals:
     skipped: dict[str, int] = field(default_factory=dict)
     kernel_drops: int = 0
     listening_ms: dict[int, int] = field(default_factory=dict)
+    heard: dict[int, int] = field(default_factory=dict)
+    """Probe requests by channel, of decided bursts: what a channel plan weighs channels by."""
     sightings: int = 0
     batches: int = 0
     bytes: int = 0
@@ -295,8 +297,11 @@ class Pipeline:
     def _take(self, bursts: list[Burst]) -> None:
         """Place and name the decided bursts, and put them into the open window."""
         add, proximity, pseudonymiser = self._window.add, self.settings.proximity, self._pseudonymiser
+        heard = self.totals.heard
         for burst in bursts:
             track = burst.track
+            if burst.channel is not None:
+                heard[burst.channel] = heard.get(burst.channel, 0) + burst.frames
             if burst.is_associated:
                 track.kind = AddressKind.ASSOCIATED
             burst.p_inside = share = p_inside(burst.rssi, proximity)

@@ -6,6 +6,7 @@ it; a wrong one is said and the old one stays. USR1 prints the state to stderr. 
 
 from __future__ import annotations
 
+import json
 import signal
 import sys
 import time
@@ -150,6 +151,8 @@ class Service:
                 write_whole(Path(wanted.status_file), as_json(state))
             if wanted.metrics_file:
                 write_whole(Path(wanted.metrics_file), as_openmetrics(state))
+            if wanted.heard_file:
+                write_whole(Path(wanted.heard_file), json.dumps(parts.pipeline.totals.heard))
             self._complained = False
         except OSError as error:
             if not self._complained:

@@ -14,6 +14,8 @@ from agent.tracking.bursts import Burst
 from agent.tracking.tracker import DeviceEstimate
 from agent.wire.model import AddressKind, Sighting, WindowEstimate, ZoneCount
 
+UNPLACED = "unplaced"
+"""Zone of devices whose every burst came without a level; in mode ``day`` their p_inside is null."""
 PERCENT_STEP = 5
 """Neither probability is known to a percent; steps of five say so, and take half the bytes."""
 
@@ -126,13 +128,12 @@ class CountWindow:
 
     def __init__(self, source: str) -> None:
         del source  # not one word of a count says which device or radio it came from
-        self._zones: dict[int, Zone] = {}
+        self._zones: dict[int, Zone | None] = {}
 
     def add(self, burst: Burst, p_inside: float | None, zone: Zone | None) -> None:
         """Take in a decided burst. The track's number is kept until the window closes, never its address."""
         del p_inside
-        if zone is not None:
-            self._zones[burst.track.number] = zone
+        self._zones[burst.track.number] = zone or self._zones.get(burst.track.number)
 
     def is_empty(self) -> bool:
         """True where nothing was heard in the window."""
@@ -144,12 +145,12 @@ class CountWindow:
         """The window's counts by zone. The agent's estimate is shared out as the placed tracks are; the window is empty afterwards."""
         placed = len(self._zones)
         counts = []
-        for zone in Zone:
+        for zone in (*Zone, *([None] if None in self._zones.values() else [])):
             share = sum(1 for z in self._zones.values() if z is zone) / placed if placed else 0.0
             counts.append(
                 ZoneCount(
                     start_ms,
-                    zone.value,
+                    zone.value if zone else UNPLACED,
                     round(estimate.devices * share, 1),
                     round(estimate.low * share, 1),
                     round(estimate.high * share, 1),

@@ -31,6 +31,7 @@ SET_HERE: dict[tuple[str, str], str] = {
     ("spool", "ram_directory"): f"{RUN}/spool",
     ("clock", "synced_file"): f"{RUN}/clock-synced",
     ("state", "status_file"): f"{RUN}/status.json",
+    ("state", "heard_file"): f"{RUN}/heard.json",
 }
 """Where OpenWrt needs another value than the default: /var is RAM there, so keys live under /etc, and flash is small."""
 

@@ -129,6 +129,7 @@ def test_the_state_is_told_on_request_and_written(config: Config, capsys: pytest
         assert state["source"] == {"name": "scripted", "interface": "mon-test"}
         assert state["clock"] == "synced"
     assert written["waiting_batches"] == 1
+    assert json.loads(Path(config.state.heard_file).read_text()) == {"6": 1}
 
 
 def test_metrics_are_openmetrics(config: Config):

@@ -129,6 +129,19 @@ def test_a_zone_is_counted_by_the_last_that_was_known_of_each_track():
     assert window.is_empty()
 
 
+def test_a_device_without_a_level_is_counted_where_nobody_knows():
+    """A capture of link type 105 has no levels: its devices were counted nowhere once."""
+    window = CountWindow("pcap")
+    window.add(burst(track(1)), None, None)
+    window.add(burst(track(2)), 0.9, Zone.INSIDE)
+
+    assert window.close(T0_MS, ESTIMATE)[2] == [
+        ZoneCount(T0_MS, "inside", 1.0, 1.0, 1.7),
+        ZoneCount(T0_MS, "outside", 0.0, 0.0, 0.0),
+        ZoneCount(T0_MS, "unplaced", 1.0, 1.0, 1.7),
+    ]
+
+
 def test_a_count_keeps_numbers_and_zones_and_nothing_else():
     window = CountWindow("pcap")
     window.add(burst(track(7)), 0.9, Zone.INSIDE)
