@@ -24,7 +24,7 @@ PRIOR_RATIO = 0.3
 PRIOR_FAMILIES = 1.0
 """How many families that prior is worth."""
 ROUNDS = 8
-MODEL_ERROR = 0.05
+MODEL_ERROR = 0.06
 """Standard deviation of a count, as a share of it, that no family knows of: phones with two sets of capabilities, devices that
 share an address (docs/adr/0005-tracking.md)."""
 NEGLIGIBLE = 1e-9
@@ -36,10 +36,12 @@ Distribution = Mapping[int, float]
 """Number of devices -> probability."""
 
 
-def family_sizes(curves: Sequence[Mapping[int, float]]) -> list[Distribution]:
+def family_sizes(
+    curves: Sequence[Mapping[int, float]], weight: float = EVIDENCE_WEIGHT, bonus: float = HIDDEN_BONUS
+) -> list[Distribution]:
     """How many devices each family has. ``curves`` give the log evidence (nats) of each number of devices."""
     first = {number: (1.0 - PRIOR_RATIO) * PRIOR_RATIO ** (number - 1) for number in range(1, MOST_DEVICES + 1)}
-    likelihoods = [_likelihood(curve) for curve in curves]
+    likelihoods = [_likelihood(curve, weight, bonus) for curve in curves]
     prior = first
     posteriors: list[dict[int, float]] = []
     for _ in range(ROUNDS):
@@ -54,8 +56,8 @@ def family_sizes(curves: Sequence[Mapping[int, float]]) -> list[Distribution]:
     return list(posteriors)
 
 
-def _likelihood(curve: Mapping[int, float]) -> dict[int, float]:
-    logs = {number: EVIDENCE_WEIGHT * log + HIDDEN_BONUS * (number - 1) for number, log in curve.items()}
+def _likelihood(curve: Mapping[int, float], weight: float, bonus: float) -> dict[int, float]:
+    logs = {number: weight * log + bonus * (number - 1) for number, log in curve.items()}
     top = max(logs.values())
     return {number: exp(max(-700.0, log - top)) for number, log in logs.items()}
 

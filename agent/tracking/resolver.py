@@ -14,16 +14,20 @@ from itertools import pairwise
 from agent.tracking.bursts import Burst
 from agent.tracking.counting import Distribution, count, family_sizes, total
 from agent.tracking.estimate import DeviceEstimate
-from agent.tracking.grouping import Agglomeration, Grouping, chains, is_mixed
+from agent.tracking.grouping import Agglomeration, Grouping, chains, is_mixed, together
 from agent.tracking.habits import Habits
 from agent.tracking.likelihood import SHARED_ADDRESS, STILL_VARIANCE
 from agent.tracking.scans import Scan, Unit, gather
 
-MAX_SCANS = 5000
-"""About 2 MB."""
-MAX_ADDRESSES = 8000
-MAX_UNITS = 200
-"""Of one family in one division; beyond, those silent for longest are settled first. The cost grows with the square."""
+MAX_SCANS = 2500
+"""About 1.5 MB."""
+SILENT_US = 900_000_000
+SCANS_OF_A_DEVICE = 32
+MAX_ADDRESSES = 4000
+MAX_UNITS = 128
+"""Compared each with each; the cost grows with the square."""
+CROWDED = 8
+"""Times MAX_UNITS, beyond which the tracker's joins are taken over."""
 FEWEST_MIXED = 4
 """Bursts with two counters in one, from which on they are no accident."""
 WALKING_VARIANCE = 60.0
@@ -75,6 +79,8 @@ class Resolver:
         self._kept = 0
         self._next_number = 0
         self._certain = 0
+        self.curves: list[dict[int, float]] = []
+        """Number of devices -> log evidence, of each family. Set by ``resolve``."""
         self._settled: Distribution = {0: 1.0}
 
     def take(self, bursts: Iterable[Burst]) -> None:
@@ -91,11 +97,11 @@ class Resolver:
 
     def resolve(self) -> DeviceEstimate:
         """Divide all that is kept into devices, number them, and count."""
-        families = self._roots()
-        divisions = self._divide(families)
-        for division in divisions:
+        self.curves = []
+        for division in self._divide(self._roots()):
             self._number(division)
-        return self._count(divisions)
+            self.curves.append(division.curve())
+        return count(total((self._settled, *family_sizes(self.curves))), self._certain)
 
     # --- families ---------------------------------------------------------------------------------------------------
 
@@ -159,27 +165,61 @@ class Resolver:
         for scan in division.mixed:
             scan.unit = min(units, key=lambda unit: _distance(unit, scan))
 
-    def _count(self, divisions: Sequence[_Division]) -> DeviceEstimate:
-        sizes = family_sizes([division.curve() for division in divisions])
-        return count(total((self._settled, *sizes)), self._certain)
-
     # --- the cap ------------------------------------------------------------------------------------------------------
 
     def _settle(self) -> None:
-        """Count the families silent for longest and forget their scans, until half of the room is free."""
-        families = sorted(self._roots(), key=lambda family: family.scans[-1].last_us)
+        """Free half of the room: first what is silent, then the early scans of who is not, at last whole families."""
+        families = sorted(self._roots(), key=_last_us)
         divisions = self._divide(families)
         sizes = family_sizes([division.curve() for division in divisions])
         self._kept = sum(len(family.scans) for family in families)
+        silent_us = max(map(_last_us, families)) - SILENT_US
         for family, division, size in zip(families, divisions, sizes, strict=True):
-            if self._kept <= MAX_SCANS // 2:
+            if self._is_roomy():
                 break
-            self._number(division)
-            self._settled = total((self._settled, size))
-            self._kept -= len(family.scans)
-            family.scans = []
-        gone = {id(family) for family in families if not family.scans}
-        self._families = {key: family for key, family in self._families.items() if id(family.root()) not in gone}
+            if _last_us(family) < silent_us:
+                self._settle_family(family, division, size)
+            else:
+                self._settle_devices(family, division, silent_us)
+        for family, division, size in zip(families, divisions, sizes, strict=True):
+            if not self._is_roomy() and family.scans:
+                self._settle_family(family, division, size)
+        self._families = {key: family for key, family in self._families.items() if family.root().scans}
+
+    def _is_roomy(self) -> bool:
+        return self._kept <= MAX_SCANS // 2
+
+    def _settle_family(self, family: _Family, division: _Division, size: Distribution) -> None:
+        self._number(division)
+        self._settled = total((self._settled, size))
+        self._kept -= len(family.scans)
+        family.scans = []
+
+    def _settle_devices(self, family: _Family, division: _Division, silent_us: int) -> None:
+        """Devices that are silent leave; of the others the last scans stay, and speak for the earlier ones."""
+        self._number(division)
+        kept: list[Scan] = []
+        for scans in division.best():
+            if scans[-1].last_us < silent_us:
+                self._certain += 1
+                continue
+            kept += scans[-SCANS_OF_A_DEVICE:]
+            for scan in scans[:-SCANS_OF_A_DEVICE]:
+                scan.into = scans[-1]
+        self._kept -= len(family.scans) - len(kept)
+        family.scans = kept
+
+    def scans_kept(self) -> int:
+        """How many scans are in memory."""
+        return sum(len(family.scans) for family in self._roots())
+
+    def addresses_kept(self) -> int:
+        """How many addresses are in memory beside those of scans."""
+        return len(self._of_address) + len(self._older_addresses)
+
+
+def _last_us(family: _Family) -> int:
+    return max(scan.last_us for scan in family.scans)
 
 
 def restlessness(chains_of_scans: Iterable[Sequence[Scan]]) -> float:
@@ -200,14 +240,24 @@ def restlessness(chains_of_scans: Iterable[Sequence[Scan]]) -> float:
 
 def in_stretches(units: list[list[Scan]], habits: Habits, variance: float) -> dict[int, Grouping]:
     """Groupings of units in order of time. Too many to compare each with each are first joined among their neighbours in time."""
+    if len(units) > CROWDED * MAX_UNITS:
+        units = by_track(units)
     while len(units) > MAX_UNITS:
         joined = []
         for start in range(0, len(units), MAX_UNITS):
             stretch = Agglomeration(units[start : start + MAX_UNITS], habits, variance)
-            stretch.join_down_to(min(len(units[start : start + MAX_UNITS]), MAX_UNITS // 4))
+            stretch.join_down_to(min(len(units[start : start + MAX_UNITS]), MAX_UNITS // 2))
             joined += stretch.units()
         units = joined
     return Agglomeration(units, habits, variance).path()
+
+
+def by_track(units: Iterable[list[Scan]]) -> list[list[Scan]]:
+    """Units joined as the tracker had joined them when they were heard: cheap, and good enough for a multitude."""
+    of_track: dict[int, list[Scan]] = {}
+    for unit in units:
+        of_track.setdefault(unit[0].track, []).extend(unit)
+    return [together(unit, ()) for unit in of_track.values()]
 
 
 def _distance(unit: Unit, scan: Scan) -> tuple[bool, int]:

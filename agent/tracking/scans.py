@@ -14,6 +14,7 @@ from agent.tracking.bursts import Burst
 
 SCAN_GAP_US = 600_000
 """Bursts of one scan follow each other within this."""
+LONGEST_SCAN_US = 3_000_000
 TOUCH_US = 20_000
 """Two bursts that overlap by more are not of one radio: it sends one frame at a time."""
 
@@ -32,6 +33,7 @@ class Scan:
         "levels",
         "sequence_first",
         "sequence_last",
+        "track",
         "unit",
     )
 
@@ -45,6 +47,8 @@ class Scan:
         """Channel -> strongest level in dBm."""
         self.sequence_first = burst.sequence_first
         self.sequence_last = burst.sequence_last
+        self.track = burst.track.number
+        """As the tracker had it."""
         self.is_global = not is_randomised(burst.address)
         self.into: Scan | None = None
         self.unit: Unit | None = None
@@ -64,6 +68,7 @@ class Scan:
         """True where ``later``, the next of the family in time, is the same scan under another address."""
         return (
             -TOUCH_US <= later.first_us - self.last_us <= SCAN_GAP_US
+            and later.last_us - self.first_us <= LONGEST_SCAN_US
             and later.kind == self.kind
             and later.addresses[0] not in self.addresses
             and not (self.is_global or later.is_global)

@@ -94,6 +94,9 @@ def mix(kind: str, sessions: Sequence[Session], channels: Sequence[int], starts_
     return Crowd(kind, tuple(members), frames)
 
 
+WALK_IN_VISITS = 24
+
+
 def _phones(sessions: Sequence[Session]) -> dict[str, list[Session]]:
     phones: dict[str, list[Session]] = {}
     for session in sessions:
@@ -134,10 +137,16 @@ def mostly_identical(sessions: Sequence[Session], random: Random, radios: int, o
     return mix("identical", members, _radios(random, radios), _together(random, len(members)))
 
 
-def walk_in(sessions: Sequence[Session], random: Random, radios: int, hours: float = 1.0, visits: int = 24) -> Crowd:
-    """Any sessions, each beginning at any time of an hour or so: phones come and go, some of one model."""
-    members = random.sample(list(sessions), min(visits, len(sessions)))
-    starts = [random.uniform(0.0, hours * 3600.0) for _ in members]
+def walk_in(sessions: Sequence[Session], random: Random, radios: int) -> Crowd:
+    """Sessions that share no address, each beginning at any time of an hour: phones come and go, some of one model."""
+    members: list[Session] = []
+    used: set[bytes] = set()
+    for session in random.sample(list(sessions), len(sessions)):
+        addresses = {request.address for _, request in session.on(CHANNELS)}
+        if used.isdisjoint(addresses) and len(members) < WALK_IN_VISITS:
+            members.append(session)
+            used |= addresses
+    starts = [random.uniform(0.0, 3600.0) for _ in members]
     return mix("walk-in", members, _radios(random, radios), starts)
 
 

@@ -81,7 +81,17 @@ def measure(settings: DaySettings) -> list[Figure]:
     """One day: simulated, heard, sent, analysed."""
     frames, truth = simulate(settings)
     pipeline = Pipeline(
-        PipelineSettings("ap", SITE.site, b"bootboot", "pcap", ClockState.REPLAY, LegalMode.DAY, b"confhash", "0", proximity=calibrated(settings)),
+        PipelineSettings(
+            "ap",
+            SITE.site,
+            b"bootboot",
+            "pcap",
+            ClockState.REPLAY,
+            LegalMode.DAY,
+            b"confhash",
+            "0",
+            proximity=calibrated(settings),
+        ),
         lambda payload: sign_message(payload, "ap", lambda _: bytes(64)),
         lambda day: Pseudonymiser(day.to_bytes(32, "big")),
     )
