@@ -36,7 +36,7 @@ def merged_phones(phones: Path, folder: Path) -> Input:
     """All captures of real phones merged by time into one."""
     captures = sorted(phones.glob("*/*.pcap"))
     frames = [(frame.time_us, frame.data) for frame in PcapSource(captures)]
-    return _written("real phones", folder / "phones.pcap", frames)
+    return _written("all captures of real phones, merged by time", folder / "phones.pcap", frames)
 
 
 def simulated_day(folder: Path, shoppers: int) -> Input:
