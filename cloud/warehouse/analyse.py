@@ -18,7 +18,7 @@ from cloud.stores.lake import QUERIED, partition
 from cloud.warehouse.base import Engine, EngineError, Row
 
 HOUR_MS = 3_600_000
-ZONES = ("inside", "outside")
+ZONES = ("inside", "outside", "unplaced")
 """Zones of mode ``count`` that have a figure."""
 DWELL_BUCKETS_S = (0, 300, 600, 900, 1200, 1800, 2700, 3600, 7200)
 """Begin of each bucket; the last has no end."""

@@ -48,7 +48,10 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
         privacy=replace(usual.privacy, site_key_file=str(tmp_path / "site.key")),
         spool=replace(usual.spool, directory=str(tmp_path / "spool")),
         state=replace(
-            usual.state, status_file=str(tmp_path / "status.json"), metrics_file=str(tmp_path / "agent.prom")
+            usual.state,
+            status_file=str(tmp_path / "status.json"),
+            metrics_file=str(tmp_path / "agent.prom"),
+            heard_file=str(tmp_path / "heard.json"),
         ),
     )
 
