@@ -13,8 +13,8 @@ from cloud.streams import kinesis
 MAX_CONNECTIONS = 16
 
 
-def client_config(service: str, **options: Any) -> Config:
-    """Timeouts and retries of a service, ``kinesis`` or ``s3``."""
+def client_config(service: str, *, path_style: bool = False, **options: Any) -> Config:
+    """Timeouts and retries of a service, ``kinesis`` or ``s3``. ``path_style`` puts a bucket's name behind the host, as emulators want it."""
     of = {"kinesis": kinesis, "s3": s3}[service]
     usual: dict[str, Any] = {
         "connect_timeout": of.CONNECT_S,
@@ -23,12 +23,11 @@ def client_config(service: str, **options: Any) -> Config:
         "max_pool_connections": MAX_CONNECTIONS,
     }
     if service == "s3":
-        # Path style serves every bucket name and endpoint; checksums are computed where S3 asks for them.
-        usual["s3"] = {"addressing_style": "path"} if options.pop("path_style", False) else {}
+        usual["s3"] = {"addressing_style": "path"} if path_style else {}
     return Config(**{**usual, **options})
 
 
 def make_client(service: str, region: str, endpoint_url: str | None = None) -> Any:
     """A client with the credentials of the environment: on AWS those of the instance's role."""
-    settings = client_config(service, path_style=endpoint_url is not None)
+    settings = client_config(service, path_style=bool(endpoint_url))
     return boto3.client(service, region_name=region or None, endpoint_url=endpoint_url or None, config=settings)

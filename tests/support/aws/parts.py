@@ -24,6 +24,7 @@ NODE_MODULES = Path(os.environ.get("IVIZONE_NODE_MODULES", CHECKOUT / "build/aws
 POSTGRES_BIN = Path("/usr/lib/postgresql/15/bin")
 HOW = "run: make test-aws"
 CREDENTIALS = {"aws_access_key_id": "test", "aws_secret_access_key": "test", "region_name": "eu-west-1"}
+os.environ.update(AWS_ACCESS_KEY_ID="test", AWS_SECRET_ACCESS_KEY="test", AWS_EC2_METADATA_DISABLED="true")
 START_S = 60.0
 _running: list[subprocess.Popen[Any]] = []
 
