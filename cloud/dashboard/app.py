@@ -4,6 +4,8 @@
 | --- | --- |
 | GET / | the stores; straight to the store where there is one |
 | /sites/{site}... | ``day``: one day, as page, data and events |
+| /stores, /sites/{site}/weeks, /sites/{site}/report | ``weeks``: several days, several stores, paper |
+| /api/v1/... | ``api``: data for programs, export |
 | /sign-in, /welcome, /account ... | ``people`` |
 | GET /static/... | styles, scripts, the charting library; nothing comes from elsewhere |
 """
@@ -27,10 +29,13 @@ from cloud.accounts.passwords import Passwords
 from cloud.accounts.sessions import Sessions
 from cloud.accounts.tokens import ApiTokens
 from cloud.accounts.viewer import READ_FIGURES
+from cloud.dashboard.api import ApiRoutes
 from cloud.dashboard.day import DayPages
 from cloud.dashboard.people import PeoplePages
 from cloud.dashboard.queries import Queries
 from cloud.dashboard.web import Pages
+from cloud.dashboard.weeks import WeekPages
+from cloud.fleet.desk import Desk
 from cloud.fleet.registry import Fleet
 
 STATIC = Path(__file__).parent / "static"
@@ -55,6 +60,9 @@ class Dashboard:
         self.accounts = Accounts(database, passwords or Passwords(), now_ms)
         self._people = PeoplePages(database, self.accounts, sessions, tokens, SignInLimits(now_ms), self.pages)
         self._day = DayPages(self._queries, self.pages, now_ms)
+        self._weeks = WeekPages(self._queries, self.pages, now_ms)
+        desk = Desk(database, fleet, now_ms)
+        self._api = ApiRoutes(self._queries, desk, now_ms)
 
     def routes(self) -> list[BaseRoute]:
         """What to mount."""
@@ -62,6 +70,8 @@ class Dashboard:
             Route("/", self.gate.page(None, self.home)),
             *self._people.routes(self.gate),
             *self._day.routes(self.gate),
+            *self._weeks.routes(self.gate),
+            *self._api.routes(self.gate),
             Mount("/static", StaticFiles(directory=STATIC)),
         ]
 
@@ -70,6 +80,8 @@ class Dashboard:
         sites = await run_in_threadpool(self._queries.sites, visit.viewer)
         if len(sites) == 1 and visit.viewer.may(READ_FIGURES):
             return RedirectResponse(f"/sites/{sites[0].site}", status_code=302)
+        if sites and visit.viewer.may(READ_FIGURES):
+            return await self._weeks.stores(request, visit)
         return self.pages.page(request, "home.html", visit, here="stores", sites=sites)
 
     async def not_there(self, request: Request, error: Exception) -> Response:

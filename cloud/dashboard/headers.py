@@ -1,6 +1,7 @@
 """What every answer of the cloud says to a browser, whoever made it: pages, data, styles, refusals.
 
-Everything is ours and in files: no inline script or style can run, and no other site is asked for anything.
+Everything is ours and in files: no inline script or style can run, and no other site is asked for anything. An answer that says more of
+itself, as the shopper's page does with the hash of its one style, keeps what it says.
 """
 
 from __future__ import annotations
@@ -26,7 +27,9 @@ class SafeHeaders:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def send_safely(message: Message) -> None:
             if message["type"] == "http.response.start":
-                MutableHeaders(scope=message).update(HEADERS)
+                said = MutableHeaders(scope=message)
+                for name, value in HEADERS.items():
+                    said.setdefault(name, value)
             await send(message)
 
         await self._app(scope, receive, send_safely if scope["type"] == "http" else send)

@@ -7,11 +7,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, Engine, Select, Table, func, select
 
 from cloud.accounts.viewer import Viewer, visible_sites
+from cloud.dashboard.ranges import HeardQuarter, HeatCell, heat
 from cloud.databases.tables import agents, day_figures, dwell_buckets, ledger_days, quarter_figures, sites
 from cloud.domain.publish import ADDITIVE, Bucket, Figure, K, publish_buckets, publish_day, publish_quarters
 from cloud.domain.site import Site
@@ -117,6 +119,24 @@ class Queries:
         for row in self._rows(viewer, day_figures, *where, preset=preset):
             found.setdefault(row["site"], {}).setdefault(row["date"], []).append(row)
         return {name: {date: publish_day(rows) for date, rows in sorted(days.items())} for name, days in found.items()}
+
+    def heat(
+        self, viewer: Viewer, site: Site, dates: Sequence[str], preset: str, metric: str
+    ) -> dict[tuple[int, int], HeatCell]:
+        """(weekday, hour of the store) -> mean of a quarter-hour metric over the days."""
+        columns = quarter_figures.c
+        names = (columns.date, columns.start_ms, columns.value, columns.devices)
+        query = select(*names).where(
+            columns.site == site.site,
+            columns.date.between(min(dates), max(dates)),
+            columns.preset == preset,
+            columns.metric == metric,
+            _visible(viewer, quarter_figures),
+        )
+        zone = site.zone()
+        with self._database.connect() as connection:
+            quarters = [HeardQuarter(*row) for row in connection.execute(query) if row.value is not None]
+        return heat(quarters, lambda ms: datetime.fromtimestamp(ms / 1000, zone).hour, is_sum=metric in ADDITIVE)
 
     def dates(self, viewer: Viewer, site: str) -> list[str]:
         """Days with anything heard, newest first."""

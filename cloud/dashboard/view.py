@@ -83,9 +83,14 @@ def show(unit: str, value: float, spoken: Language = ENGLISH) -> str:
 
 def show_interval(unit: str, low: float, high: float, spoken: Language = ENGLISH) -> str:
     """The interval: outward to whole devices, percents or minutes, so that rounding never makes it look surer."""
-    step = {"share": 0.01, "seconds": 60.0}.get(unit, 1.0)
-    low, high = floor(round(low / step, 6)) * step, ceil(round(high / step, 6)) * step
+    low, high = outward(unit, low, high)
     return spoken.say("figure.likely", low=show(unit, low, spoken), high=show(unit, high, spoken))
+
+
+def outward(unit: str, low: float, high: float) -> tuple[float, float]:
+    """Both ends to the next whole device, percent or minute outside."""
+    step = {"share": 0.01, "seconds": 60.0}.get(unit, 1.0)
+    return floor(round(low / step, 6)) * step, ceil(round(high / step, 6)) * step
 
 
 def show_coverage(coverage: float | None, spoken: Language = ENGLISH) -> str:
@@ -102,15 +107,16 @@ def show_comparison(metric: str, comparison: Comparison | None, weekday: int, sp
     """What a comparison says, in a few words; empty without one."""
     if comparison is None:
         return ""
-    unit = metrics()[metric]["unit"]
-    days = _those_days(comparison.days, weekday, spoken)
-    mean = show(unit, comparison.mean, spoken)
+    return said(metric, comparison, _those_days(comparison.days, weekday, spoken), spoken, "_so_far" if so_far else "")
+
+
+def said(metric: str, comparison: Comparison, days: str, spoken: Language, ending: str = "") -> str:
+    """A comparison with ``days``, in words."""
+    mean = show(metrics()[metric]["unit"], comparison.mean, spoken)
     if comparison.is_alike or comparison.share is None:
-        key, amount = "alike", ""
-    else:
-        key = "more" if comparison.share > 0 else "less"
-        amount = spoken.percent(abs(comparison.share))
-    return spoken.say(f"compare.{key}{'_so_far' if so_far else ''}", days=days, mean=mean, amount=amount)
+        return spoken.say(f"compare.alike{ending}", days=days, mean=mean)
+    key = "more" if comparison.share > 0 else "less"
+    return spoken.say(f"compare.{key}{ending}", days=days, mean=mean, amount=spoken.percent(abs(comparison.share)))
 
 
 def _those_days(count: int, weekday: int, spoken: Language) -> str:

@@ -98,7 +98,7 @@ def test_a_day_on_the_air_is_on_the_page_with_intervals_that_hold_the_truth(undi
     assert low <= truth["visitors"] <= high
     assert low <= int(tiles["visitors"]["value"]) <= high
     assert tiles["residents"]["value"] == str(truth["residents"])
-    assert all(float(re.fullmatch(r"heard ([\d.]+) %", tile["coverage"])[1]) > 98 for tile in tiles.values())
+    assert all(float(re.fullmatch(r"heard ([\d.]+)\s%", tile["coverage"])[1]) > 98 for tile in tiles.values())
     heard = figures["ivizone"]["ledger"][0]
     assert int(heard["frames"].replace("\u202f", "")) == summary["frames"]
 

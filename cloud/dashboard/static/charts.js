@@ -9,7 +9,7 @@ const IvizoneCharts = (() => {
 
   function axes(bottom) {
     const style = { stroke: colour("--quiet"), grid: { stroke: colour("--line"), width: 1 }, ticks: { stroke: colour("--line"), width: 1 } };
-    return [{ ...style, ...bottom }, { ...style, size: 44, incrs: [1, 2, 5, 10, 20, 25, 50, 100, 200, 500, 1000, 2000, 5000, 10000] }];
+    return [{ ...style, ...bottom }, { ...style, size: 56, values: (_, splits) => splits.map(whole), incrs: [1, 2, 5, 10, 20, 25, 50, 100, 200, 500, 1000, 2000, 5000, 10000] }];
   }
 
   // One metric as three series: low and high span the band, the value is drawn on it. `at` is the first series' number.
