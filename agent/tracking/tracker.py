@@ -41,7 +41,7 @@ class TrackingSettings:
 
 
 LEVEL_SIGMA_DB = 5.0
-"""Spread of one phone's burst medians while it stays; it grows with time because people walk."""
+"""Spread of a phone's strongest levels from burst to burst; it grows with time because people walk."""
 LEVEL_DRIFT_DB_PER_MINUTE = 1.0
 LEVEL_SIGMA_MAX_DB = 9.0
 LEVEL_RANGE_DB = 40.0
@@ -190,7 +190,7 @@ class Tracker:
             return track
         if family is None or not is_randomised(burst.address):
             return self._new(family, burst, 0.99)
-        level = burst.level()
+        level = burst.loudest()
         new_cost = self._new_cost(family, burst)
         best, best_cost, other_cost = None, new_cost, 30.0
         for candidate in self._live(family, burst.first_us):
@@ -256,7 +256,7 @@ class Tracker:
                     family.counter_runs += 1
                 else:
                     family.counter_breaks += 1
-        level = burst.level()
+        level = burst.loudest()
         if level is not None:
             track.level = level if track.level is None else track.level + 0.4 * (level - track.level)
         track.last_us = max(track.last_us, burst.last_us)
