@@ -8,7 +8,7 @@ STAMP := $(VENV)/.set-up
 APT_PACKAGES := tshark shellcheck busybox
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test run lint types imports format bench coverage package-openwrt clean
+.PHONY: help setup demo test run lint types imports format bench accuracy coverage package-openwrt clean
 
 help: ## print this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -57,6 +57,10 @@ coverage: setup apt ## the tests, with line and branch coverage
 
 bench: setup apt ## frames, bytes, memory, start-up and ingest, as ratios in one run; writes docs/benchmarks.md
 	$(BIN)/python -m benchmarks.run --write docs/benchmarks.md
+
+PHONES ?= $(or $(IVIZONE_SHARED),../shared)/data/phones
+accuracy: setup ## counts against labelled phones, PHONES=folder; writes docs/accuracy.md
+	$(BIN)/python -m benchmarks.accuracy.run $(PHONES) --write docs/accuracy.md
 
 package-openwrt: setup ## the two .ipk for OpenWrt 24.10, without the SDK, in build/openwrt
 	@$(BIN)/python -m pip download --quiet --disable-pip-version-check --no-deps --only-binary=:all: --require-hashes --requirement deploy/openwrt/structlog.txt --dest build/wheels
