@@ -28,8 +28,9 @@ ASK_AFTER_US = 5 * SECOND_US
 PAUSE_MAX_US = 300 * SECOND_US
 STEADY_FRAMES = 5
 STEADY_LOOKS = 10
+STEADY_LOOK_US = 900_000
 """Air is steady where so many looks in a row, on one channel, saw so many frames each. One access point in reach makes it so;
-the fewest of them, which are its beacons, is what a look may be held against."""
+the fewest of them, which are its beacons, is what a look may be held against, if it is not shorter than theirs."""
 
 
 class Condition(Enum):
@@ -216,6 +217,8 @@ class Watch:
         counts = self._counts
         if look.channel != self._channel:
             counts.clear()
+        if look.now_us - self._look_us < STEADY_LOOK_US:
+            return False
         floor = min(counts) if len(counts) == STEADY_LOOKS else 0
         broke_off = floor >= STEADY_FRAMES and 2 * look.frames < floor
         if broke_off:

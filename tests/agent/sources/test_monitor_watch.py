@@ -126,6 +126,17 @@ def test_half_of_the_steady_frames_are_missed(frames: int, is_gap: bool):
     assert (len(shell.gaps_s) == 2) is is_gap
 
 
+def test_a_look_sooner_than_the_others_may_see_less():
+    """Whoever stops the source has it look once more, a moment after the last time."""
+    shell = Shell()
+    shell.look(30)
+
+    shell.now_us -= 950_000
+    shell.look(frames=1)
+
+    assert shell.gaps_s == [1]
+
+
 def test_a_hop_to_a_quiet_channel_is_no_gap():
     """Beacons on channel 6 say nothing of channel 11."""
     shell = Shell()
