@@ -6,6 +6,8 @@
 | /sites/{site}... | ``day``: one day, as page, data and events |
 | /stores, /sites/{site}/weeks, /sites/{site}/report | ``weeks``: several days, several stores, paper |
 | /api/v1/... | ``api``: data for programs, export |
+| /fleet... | ``fleet``: access points |
+| /setup, /sites/{site}/setup, /sites/{site}/sign | ``setup``: the guide, and the sign |
 | /sign-in, /welcome, /account ... | ``people`` |
 | GET /static/... | styles, scripts, the charting library; nothing comes from elsewhere |
 """
@@ -31,8 +33,10 @@ from cloud.accounts.tokens import ApiTokens
 from cloud.accounts.viewer import READ_FIGURES
 from cloud.dashboard.api import ApiRoutes
 from cloud.dashboard.day import DayPages
+from cloud.dashboard.fleet import FleetPages
 from cloud.dashboard.people import PeoplePages
 from cloud.dashboard.queries import Queries
+from cloud.dashboard.setup import SetupPages
 from cloud.dashboard.web import Pages
 from cloud.dashboard.weeks import WeekPages
 from cloud.fleet.desk import Desk
@@ -63,6 +67,8 @@ class Dashboard:
         self._weeks = WeekPages(self._queries, self.pages, now_ms)
         desk = Desk(database, fleet, now_ms)
         self._api = ApiRoutes(self._queries, desk, now_ms)
+        self._fleet = FleetPages(self._queries, desk, self.pages, now_ms)
+        self._setup = SetupPages(self._queries, desk, self.accounts, self.pages, now_ms)
 
     def routes(self) -> list[BaseRoute]:
         """What to mount."""
@@ -72,6 +78,8 @@ class Dashboard:
             *self._day.routes(self.gate),
             *self._weeks.routes(self.gate),
             *self._api.routes(self.gate),
+            *self._fleet.routes(self.gate),
+            *self._setup.routes(self.gate),
             Mount("/static", StaticFiles(directory=STATIC)),
         ]
 

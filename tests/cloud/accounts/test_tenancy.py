@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 
 import httpx
 import pytest
@@ -20,11 +21,10 @@ PARAMETERS = {
     "agent": "ap-test",
     "secret": "none",
     "path": "page.css",
-    "version": "1",
-    "language": "fr",
+    "step": "mode",
 }
 """Path parameter -> what the merchant `main` has of it. A route with another parameter fails here until it is listed."""
-MARKS = ("The shop of main", "ap-test", "Pacific/Chatham", "contact@main.example")
+MARKS = ("The shop of main", "ap-test", "contact@main.example")
 """Words that only what belongs to `main` can bear."""
 NO_GATE = {
     "/sign-in": "nobody is signed in there yet",
@@ -86,8 +86,8 @@ def send(client: httpx.Client, method: str, path: str, key: str = "") -> httpx.R
 
 
 def leaks(answer: httpx.Response) -> list[str]:
-    """Words of `main` in an answer; of an event stream that stays open, in its head."""
-    text = answer.text if answer.is_stream_consumed else ""
+    """Words of `main` in an answer; of an event stream that stays open, in its head. What the stranger asked for is no answer."""
+    text = re.sub(r'name="next" value="[^"]*"', "", answer.text) if answer.is_stream_consumed else ""
     return [mark for mark in MARKS if mark in text + repr(answer.headers)]
 
 

@@ -1,0 +1,89 @@
+"""The catalogues: nothing missing, nothing idle, every filling the same; and how numbers and days are written."""
+
+from __future__ import annotations
+
+import re
+import string
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from cloud.dashboard.language import CODES, accepted, catalogues, language
+from cloud.dashboard.view import metrics
+from cloud.fleet.options import OPTIONS
+
+FOLDER = Path(__file__).resolve().parents[3] / "cloud" / "dashboard"
+SOURCES = {
+    path.name: path.read_text()
+    for path in [*FOLDER.glob("*.py"), *FOLDER.glob("templates/*.html"), FOLDER.parent / "accounts" / "gate.py"]
+}
+MADE = ("calendar.", "metric.", "account.role.", "account.scope.", "fleet.state.", "fleet.clock.", "alert.", "option.", "setup.", "sign.how.",
+        "compare.", "heat.", "weeks.export.", "table.", "fleet.")  # fmt: skip
+"""Keys that code puts together from parts."""
+
+
+def fillings(text: str) -> set[str]:
+    return {name for _, name, _, _ in string.Formatter().parse(text) if name}
+
+
+@pytest.mark.parametrize("key", catalogues())
+def test_every_text_is_there_in_every_language_with_the_same_fillings(key):
+    texts = catalogues()[key]
+
+    assert set(texts) == set(CODES), key
+    assert all(text.strip() for text in texts.values())
+    assert len({frozenset(fillings(text)) for text in texts.values()}) == 1
+
+
+def test_every_key_that_a_page_asks_for_is_there():
+    asked = {
+        (name, key)
+        for name, source in SOURCES.items()
+        for key in re.findall(
+            r"""(?:\bt|say|refuse\(request, \d+|NotThere)\(?,? ?["']([a-z_]+(?:\.[a-z_0-9]+)+)["'][,)}]""", source
+        )
+    }
+
+    assert len(asked) > 100
+    assert sorted(pair for pair in asked if pair[1] not in catalogues()) == []
+
+
+def test_no_text_lies_idle():
+    everything = "\n".join(SOURCES.values())
+
+    assert [key for key in catalogues() if key not in everything and not key.startswith(MADE)] == []
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_what_code_puts_together_is_there(code):
+    spoken = language(code)
+    for metric in metrics():
+        assert spoken.say(f"metric.{metric}.computed")
+    for option in OPTIONS:
+        assert spoken.say(f"option.{option.name}")
+    for kind in ("never", "silent", "coverage", "clock", "evicted", "drops"):
+        assert spoken.say(f"alert.{kind}", ago="x", share="x", count="x")
+
+
+@pytest.mark.parametrize(
+    ("code", "number", "percent", "day"),
+    [
+        ("en", "1\u202f289.5", "96.8\u00a0%", "Friday, 20 November 2026"),
+        ("fr", "1\u202f289,5", "96,8\u00a0%", "vendredi 20 novembre 2026"),
+        ("pt", "1\u202f289,5", "96,8\u00a0%", "sexta-feira, 20 de novembro de 2026"),
+    ],
+)
+def test_numbers_and_days_are_written_as_people_do(code, number, percent, day):
+    spoken = language(code)
+
+    assert (spoken.number(1289.5, 1), spoken.percent(0.968, 1), spoken.long_date(date(2026, 11, 20))) == (
+        number,
+        percent,
+        day,
+    )
+    assert spoken.duration(89 * 60) == "89\u00a0min" and spoken.duration(95 * 60) == "1\u00a0h\u00a035"
+
+
+def test_a_header_of_any_length_is_read_in_a_moment():
+    assert accepted("fr;q=0.1," * 10_000) == "fr" and accepted("") == "en" and accepted(",;=" * 50) == "en"

@@ -1,0 +1,150 @@
+"""What may be published: cells of fewer than five, what would give them away, and sums of days."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cloud.dashboard.compare import compare, same_weekdays
+from cloud.dashboard.ranges import HeardQuarter, by_week, heat, monday_of_week, sum_up, week_name
+from cloud.domain.publish import Figure, K, also_hidden, publish_buckets, publish_day, publish_quarters
+
+counts = st.integers(0, 40)
+
+
+def row(metric, value, devices=None, **more):
+    bounds = {"value": float(value), "low": value * 0.8, "high": value * 1.2, "coverage": 1.0}
+    return {"metric": metric, **bounds, "devices": value if devices is None else devices, **more}
+
+
+def quarter(n, value):
+    return row("visitors", value, start_ms=n * 900_000)
+
+
+def test_a_day_shows_no_figure_that_rests_on_fewer_than_five():
+    shown = publish_day([row("visitors", 4), row("passers_by", 5), row("capture_rate", 0.4, 4), row("devices", 90)])
+
+    assert (shown["visitors"].value, shown["visitors"].low, shown["visitors"].is_hidden) == (None, None, True)
+    assert shown["passers_by"].value == 5.0 and shown["capture_rate"].is_hidden
+    assert "devices" not in shown, "it is the sum of others and would tell a hidden one"
+
+
+def test_a_part_is_hidden_where_the_rest_of_its_whole_is_small():
+    """20 visitors of whom 18 were engaged: two were not, and that is nobody's business."""
+    assert publish_day([row("visitors", 20), row("engaged", 18)])["engaged"].is_hidden
+    assert publish_day([row("visitors", 20), row("engaged", 20)])["engaged"].value == 20
+    assert publish_day([row("visitors", 20), row("engaged", 15)])["engaged"].value == 15
+
+
+@given(st.lists(counts, min_size=1, max_size=30))
+def test_no_hidden_quarter_can_be_worked_out_from_the_others_and_the_day(values):
+    shown = publish_quarters([quarter(n, value) for n, value in enumerate(values)])
+    hidden = [value for value, figure in zip(values, shown, strict=True) if figure.is_hidden]
+
+    assert all(figure.is_hidden for value, figure in zip(values, shown, strict=True) if 0 < value < K)
+    if sum(values) >= K and any(0 < value < K for value in values):
+        assert len(hidden) >= 2 and sum(hidden) != hidden[0]
+
+
+@given(st.lists(counts, max_size=12))
+def test_no_hidden_bucket_can_be_worked_out_from_the_others_and_the_visitors(values):
+    buckets = publish_buckets([{"from_s": n, "to_s": n + 1, "visits": value} for n, value in enumerate(values)])
+    hidden = [value for value, bucket in zip(values, buckets, strict=True) if bucket.visits is None]
+
+    assert all(bucket.visits is None or bucket.visits >= K for bucket in buckets)
+    if len(hidden) == 1:
+        assert sum(values) == hidden[0], "then the whole is as small, and hidden itself"
+
+
+def test_two_hidden_cells_hide_each_other():
+    assert also_hidden([None, None, 7]) == [] and also_hidden([None, 0, 9, 6]) == [3] and also_hidden([8, 9]) == []
+
+
+# --- several days ---------------------------------------------------------------------------------------------------------
+
+
+def day(visitors, passers_by, dwell_s=600):
+    rows = [row("visitors", visitors), row("passers_by", passers_by), row("dwell_median_s", dwell_s, visitors)]
+    return publish_day(rows)
+
+
+def test_days_are_added_up_with_their_ends_and_hidden_days_add_nothing():
+    summary = sum_up({"2026-11-16": day(10, 90), "2026-11-17": day(30, 70), "2026-11-18": day(3, 50)})
+
+    assert summary.days == 2
+    assert (summary.figures["visitors"].value, summary.figures["visitors"].low, summary.figures["visitors"].high) == (
+        40,
+        32,
+        48,
+    )
+    assert summary.per_day("visitors").value == 20
+    rate = summary.figures["capture_rate"]
+    assert rate.value == 40 / 200 and rate.low < 40 / 200 < rate.high
+
+
+def test_the_typical_stay_is_the_median_of_the_days():
+    days = {f"2026-11-{16 + n}": day(10, 90, seconds) for n, seconds in enumerate((300, 600, 6000))}
+
+    assert sum_up(days).figures["dwell_median_s"].value == 600
+
+
+@given(st.lists(st.tuples(counts, counts), min_size=1, max_size=20))
+def test_an_interval_of_several_days_holds_its_value(pairs):
+    figures = sum_up({f"2026-01-{n + 1:02d}": day(*pair) for n, pair in enumerate(pairs)}).figures
+    for figure in figures.values():
+        if figure.value is not None:
+            assert figure.low <= figure.value * 1.000001 and figure.value <= figure.high * 1.000001
+
+
+def test_weeks_are_those_of_iso_8601():
+    assert week_name("2026-12-28") == "2026-W53" and monday_of_week("2026-W53") == "2026-12-28"
+    assert [monday_of_week(text) for text in ("2026-W54", "x", "2026-W", "-W1", "2026W47")] == [None] * 5
+    assert list(by_week({"2026-11-22": day(9, 9), "2026-11-23": day(9, 9)})) == ["2026-11-16", "2026-11-23"]
+
+
+def test_an_hour_is_shown_where_it_was_heard_whole_and_by_at_least_five():
+    def hour(date, at, values):
+        return [HeardQuarter(date, (at * 4 + n) * 900_000, value, value) for n, value in enumerate(values)]
+
+    cells = heat(
+        [
+            *hour("2026-11-16", 10, (1, 1, 1, 1)),
+            *hour("2026-11-16", 11, (2, 2, 2, 2)),
+            *hour("2026-11-16", 12, (9, 9, 9)),
+            *hour("2026-11-16", 13, (3, 3, 3, 4)),
+            *hour("2026-11-23", 13, (3, 3, 3, 5)),
+        ],
+        lambda ms: ms // 3_600_000,
+        is_sum=True,
+    )
+
+    assert cells[0, 10].is_hidden, "four devices"
+    assert cells[0, 11].is_hidden, "else the four could be worked out from the day's sum"
+    assert (0, 12) not in cells, "a quarter of it was not heard"
+    assert (cells[0, 13].value, cells[0, 13].days) == (14, 2), "13 and 14 visitors"
+
+
+# --- the same weekday -----------------------------------------------------------------------------------------------------
+
+
+def figure(value, low, high):
+    return Figure("visitors", value, low, high, 1.0)
+
+
+def test_a_day_is_compared_with_the_mean_of_the_last_four_that_have_a_figure():
+    found = compare(figure(120, 110, 130), [100, None, 90, 110, 100, 9000])
+
+    assert (found.mean, found.days, found.is_alike) == (100, 4, False) and round(found.share, 3) == 0.2
+
+
+def test_nothing_is_claimed_where_the_mean_lies_inside_the_interval():
+    assert compare(figure(120, 95, 130), [100]).is_alike
+
+
+def test_without_a_figure_or_without_days_there_is_no_comparison():
+    assert compare(None, [1.0]) is None and compare(figure(5, 4, 6), [None]) is None
+    assert compare(Figure("visitors", None, None, None, 1.0, is_hidden=True), [100]) is None
+
+
+def test_the_same_weekdays_are_whole_weeks_before():
+    assert same_weekdays("2026-11-20")[:2] == ["2026-11-13", "2026-11-06"]
