@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from agent.dot11.mac import is_randomised
+from agent.tracking.rhythm import Beat
 from agent.wire.model import AddressKind
 
 if TYPE_CHECKING:
@@ -90,6 +91,7 @@ class Track:
     """Bursts that are held to be one device."""
 
     __slots__ = (
+        "beat",
         "bursts",
         "certainty",
         "confidence",
@@ -114,6 +116,7 @@ class Track:
         self.last_us = burst.last_us
         self.last_address = burst.address
         self.bursts = 1
+        self.beat = Beat()
         self.level: float | None = burst.loudest()
         self.sequence_last = burst.sequence_last
         self.certainty = certainty

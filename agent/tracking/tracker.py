@@ -19,6 +19,7 @@ from agent.tracking.bursts import BODIES_A_BURST, Burst, Track
 from agent.tracking.estimate import Z90
 from agent.tracking.estimate import DeviceEstimate as DeviceEstimate
 from agent.tracking.fingerprint import Fingerprint, Fingerprints
+from agent.tracking.rhythm import FEWEST_GAPS, air_regularity, density, family_regularity, untimed
 
 SECOND_US = 1_000_000
 ROOT_OF_TAU = sqrt(tau)
@@ -49,13 +50,11 @@ LEVEL_RANGE_DB = 40.0
 FIRST_PERIOD_S = 60.0
 """Median seconds between two scans over 33 phones: where a family's own is not learned yet."""
 SHORTEST_PERIOD_S, LONGEST_PERIOD_S = 8.0, 300.0
-MISSED_SCAN_COST = 0.4
-"""For each period of silence beyond the first: a scan was missed, or the phone has left."""
-LEAVING_COST = 1.2
+LEAVING_COST = 0.6
 """Who has been here for long will stay for long, who has just come may be gone: the chance of still being here falls with the
 silence as measured by the track's own age."""
-EARLY_COST = 1.5
-"""A phone rarely scans long before its period is over."""
+MOVED_SHARE = 0.1
+"""Share of scans before which the phone went through a door or round a corner: any level may follow."""
 SAME_SCAN_S = 8.0
 """Phones that change address within a scan do so in less."""
 SAME_SCAN_SHARE = 0.15
@@ -75,7 +74,16 @@ phone with two fingerprints (docs/adr/0005-tracking.md)."""
 class _Family:
     """Fingerprints that were seen under one address, hence of one model: its live tracks and its habits."""
 
-    __slots__ = ("counter_breaks", "counter_runs", "first_us", "made", "merged_into", "period_s", "tracks")
+    __slots__ = (
+        "counter_breaks",
+        "counter_runs",
+        "first_us",
+        "made",
+        "merged_into",
+        "period_s",
+        "regularity",
+        "tracks",
+    )
 
     def __init__(self) -> None:
         self.tracks: list[Track] = []
@@ -84,6 +92,7 @@ class _Family:
         self.first_us: int | None = None
         self.period_s = FIRST_PERIOD_S
         """Typical seconds between two scans of one phone, learned while only one of the family is near."""
+        self.regularity = family_regularity()
         self.counter_runs = 0
         self.counter_breaks = 0
         self.merged_into: _Family | None = None
@@ -106,6 +115,7 @@ class Tracker:
         self._closed: list[Burst] = []
         self._fingerprints = Fingerprints(settings.max_bodies)
         self._families: dict[int, _Family] = {}
+        self._air = air_regularity()
         self._tracks: dict[int, Track] = {}
         self._addresses: dict[bytes, Track] = {}
         self._older_addresses: dict[bytes, Track] = {}
@@ -223,19 +233,15 @@ class Tracker:
             if burst.first_us < track.last_us:
                 cost += OVERLAP_COST
         else:
-            periods = gap_s / family.period_s
-            cost = log(family.period_s)
-            if periods < 0.5:
-                cost += EARLY_COST * (1.0 - periods / 0.5)
-            elif periods > 1.5:
-                cost += MISSED_SCAN_COST * (periods - 1.5)
+            cost = -log(density(track.beat, gap_s, log(family.period_s), family.regularity.untimed_share(self._air)))
             age_s = (track.last_us - track.first_us) / SECOND_US
             cost += LEAVING_COST * log(1.0 + gap_s / (age_s + family.period_s))
         if level is None or track.level is None:
             cost += log(LEVEL_RANGE_DB)
         else:
             sigma = min(LEVEL_SIGMA_MAX_DB, LEVEL_SIGMA_DB + LEVEL_DRIFT_DB_PER_MINUTE * gap_s / 60.0)
-            cost += ((level - track.level) / sigma) ** 2 / 2.0 + log(sigma * ROOT_OF_TAU)
+            near = exp(-(((level - track.level) / sigma) ** 2) / 2.0) / (sigma * ROOT_OF_TAU)
+            cost -= log((1.0 - MOVED_SHARE) * near + MOVED_SHARE / LEVEL_RANGE_DB)
         if family.keeps_counter() and burst.sequence_first is not None and track.sequence_last is not None:
             ahead = (burst.sequence_first - track.sequence_last) % 4096
             cost += COUNTER_PENALTY if ahead > COUNTER_SPAN else -COUNTER_BONUS
@@ -244,9 +250,8 @@ class Tracker:
     def _join(self, family: _Family | None, track: Track, burst: Burst, certainty: float) -> None:
         gap_s = (burst.first_us - track.last_us) / SECOND_US
         if family is not None:
-            if gap_s > SAME_SCAN_S and self._is_alone(family, track, burst):
-                gap_s = min(max(gap_s, SHORTEST_PERIOD_S), LONGEST_PERIOD_S)
-                family.period_s += 0.1 * (gap_s - family.period_s)
+            if gap_s > SAME_SCAN_S:
+                self._hear_gap(family, track, burst, gap_s)
             if (
                 burst.address != track.last_address
                 and burst.sequence_first is not None
@@ -265,6 +270,20 @@ class Tracker:
         track.bursts += 1
         track.certainty += (certainty - track.certainty) / track.bursts
         track.confidence = round(100 * track.certainty)
+
+    def _hear_gap(self, family: _Family, track: Track, burst: Burst, gap_s: float) -> None:
+        """What a gap tells of the phone's rhythm, and, where no other phone of the family is near, of the family and the air."""
+        usual = log(family.period_s)
+        if self._is_alone(family, track, burst):
+            if track.beat.gaps >= FEWEST_GAPS:
+                share = family.regularity.untimed_share(self._air)
+                by_chance = share * untimed(gap_s)
+                found = by_chance / ((1.0 - share) * track.beat.timed(gap_s, usual) + by_chance)
+                family.regularity.hear(found)
+                self._air.hear(found)
+            period_s = min(max(gap_s, SHORTEST_PERIOD_S), LONGEST_PERIOD_S)
+            family.period_s += 0.1 * (period_s - family.period_s)
+        track.beat.hear(gap_s, usual)
 
     @staticmethod
     def _is_alone(family: _Family, track: Track, burst: Burst) -> bool:
