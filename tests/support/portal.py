@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
@@ -29,11 +34,47 @@ OWNER = of_role("main", "owner@main", "owner")
 BASE = "https://shop.example"
 
 
+class Switch:
+    """One server for all tests of a run: what it serves is changed by hand."""
+
+    def __init__(self) -> None:
+        self.app: Any = None
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "lifespan":
+            return await self.app(scope, receive, send)
+        for said in ("startup", "shutdown"):
+            await receive()
+            await send({"type": f"lifespan.{said}.complete"})
+        return None
+
+
+@contextmanager
+def switched() -> Iterator[tuple[Switch, httpx.Client]]:
+    """A server and a client of it, which follows redirects as a browser does."""
+    switch = Switch()
+    with served(switch) as client:
+        client.follow_redirects = True
+        yield switch, client
+
+
+@cache
+def migrated() -> Path:
+    """A database with the newest schema and nothing in it, to be copied: the migrations are tested elsewhere."""
+    path = Path(tempfile.mkdtemp(prefix="ivizone-")) / "ivizone.sqlite"
+    database = sqlite_database(path)
+    migrate(database)
+    database.dispose()
+    return path
+
+
 @dataclass
 class Store:
     """The shop of `main` in mode consent, its page over HTTP, and hands to write offers with."""
 
     folder: Path
+    switch: Switch
+    client: httpx.Client
     mode: str = "consent"
     time_zone: str = "Europe/Paris"
     database: Any = None
@@ -41,8 +82,8 @@ class Store:
 
     def __post_init__(self) -> None:
         if self.database is None:
+            shutil.copy(migrated(), self.folder / "ivizone.sqlite")
             self.database = sqlite_database(self.folder / "ivizone.sqlite")
-            migrate(self.database)
         self.fleet = Fleet(self.database, self.clock)
         self.site = Site("shop", "The shop", self.time_zone, self.mode, opening_hours=parse_hours("10:00-19:00"))
         self.fleet.add_site(self.site)
@@ -50,13 +91,11 @@ class Store:
         self.offers = self.page.portal.offers
         self.shoppers = self.page.portal.shoppers
         self.till = self.page.till
-        self._served = served(Starlette(routes=self.page.routes(), middleware=[Middleware(SafeHeaders)]))
-        self.client = self._served.__enter__()
-        self.client.follow_redirects = True
+        self.switch.app = Starlette(routes=self.page.routes(), middleware=[Middleware(SafeHeaders)])
 
     def close(self) -> None:
-        """Stop the server."""
-        self._served.__exit__(None, None, None)
+        """Let go of the database."""
+        self.client.cookies.clear()
         self.database.dispose()
 
     def offer(self, title: str = "Coffee for free", **changes: Any) -> Offer:
@@ -105,7 +144,7 @@ class Shopper:
 
     def open(self, path: str = "", **query: str) -> httpx.Response:
         """Open a page of the store."""
-        self.answer = self._store.client.get(f"/p/shop/{path}", params=query, headers={"accept-language": "en"})
+        self.answer = self._store.client.get(f"/p/shop/{path}", params=query or None, headers={"accept-language": "en"})
         return self.answer
 
     def reload(self) -> httpx.Response:

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import pytest
-from support.portal import Store
+from support.portal import Store, switched
+
+
+@pytest.fixture(scope="session")
+def host():
+    """One server for all of them."""
+    with switched() as made:
+        yield made
 
 
 @pytest.fixture
-def store(tmp_path):
-    made = Store(tmp_path)
+def store(tmp_path, host):
+    made = Store(tmp_path, *host)
     yield made
     made.close()
