@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
-from sqlalchemy import Connection, Engine, update
+from sqlalchemy import Connection, Engine, case, update
 
 from agent.wire.errors import WireError
 from agent.wire.model import Batch
@@ -162,12 +162,17 @@ def _about(batch: Batch, received_ms: int) -> dict[str, Any]:
         "last_batch_ms": header.window_end_ms,
         "last_received_ms": received_ms,
         "config_hash": header.config_hash.hex(),
+        "clock": header.clock.name.lower(),
     }
 
 
 def _mark_dirty(connection: Connection, days: set[tuple[str, str]], now_ms: int) -> None:
+    # Each mark is another value, also within one millisecond and where another consumer's clock is ahead: whoever computes a day
+    # takes the mark away only where it is still the one that was there before.
+    since_ms = dirty_days.c.since_ms
+    after = case((since_ms >= now_ms, since_ms + 1), else_=now_ms)
     for site, date in sorted(days):
-        upsert(connection, dirty_days, {"site": site, "date": date}, {"since_ms": now_ms})
+        upsert(connection, dirty_days, {"site": site, "date": date}, {"since_ms": after}, {"since_ms": now_ms})
 
 
 def _note_agents(connection: Connection, seen: dict[str, dict[str, Any]]) -> None:

@@ -80,10 +80,10 @@ def upsert(
     values: dict[str, Any],
     at_first: dict[str, Any] | None = None,
 ) -> None:
-    """Set ``values`` in the row with ``key``, or insert it, then with what ``at_first`` adds. Two at once do not disturb each other.
+    """Set ``values`` in the row with ``key``, or insert it, then with ``at_first`` over them. Two at once do not disturb each other.
 
     Raises SQLAlchemyError.
     """
     insert = INSERTS[connection.dialect.name]
-    row = {**(at_first or {}), **values, **key}
+    row = {**values, **(at_first or {}), **key}
     connection.execute(insert(table).values(row).on_conflict_do_update(index_elements=list(key), set_=values))

@@ -54,7 +54,7 @@ class S3Store:
         if len(data) >= 2 * self._part_bytes:
             self._put_parts(name, key, data)
             return
-        self._call(name, "put_object", Key=key, Body=data, ChecksumSHA256=_checksum(data))
+        self._call(name, "put_object", Key=key, Body=data, ChecksumAlgorithm="SHA256", ChecksumSHA256=_checksum(data))
 
     def get(self, name: str) -> bytes:
         """See ``ObjectStore.get``."""

@@ -56,7 +56,7 @@ class Positions:
 
     def _set(self, shard: str, **values: object) -> None:
         key = {"stream": self._stream, "shard": shard}
-        usual = {"place": None, "is_done": False, "behind_ms": 0}
+        usual = {"place": None, "is_done": False, "behind_ms": 0, **values}
         try:
             with self._database.begin() as connection:
                 upsert(connection, stream_shards, key, {**values, "seen_ms": self._now_ms()}, usual)

@@ -401,3 +401,15 @@ def test_a_day_stays_marked_until_its_figures_stand(cloud, monkeypatch):
     assert not cloud.embedded.is_idle()
     cloud.embedded.work()
     assert cloud.embedded.is_idle() and cloud.day()
+
+
+def test_each_mark_is_another_one_also_within_one_millisecond(cloud):
+    """Else a day that got more rows while it was computed would lose its mark, and the rows would never be counted."""
+    marks = []
+    for number in range(3):
+        cloud.append(heard(number, stay(number, BEGIN_MS, 6)))
+        cloud.embedded.consumer.drain()
+        with cloud.embedded.database.connect() as connection:
+            marks += connection.execute(select(dirty_days.c.since_ms)).scalars()
+
+    assert len(set(marks)) == 3 and marks == sorted(marks)

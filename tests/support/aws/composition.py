@@ -25,7 +25,6 @@ from cloud.streams.base import BatchName
 
 BEGIN_MS = 1_700_038_800_000
 """2023-11-15 09:00 UTC: long over, so that figures are those of a whole day whenever the test runs."""
-QUICK = {"kinesis": {"read_timeout": 0.5, "connect_timeout": 0.5}, "s3": {"read_timeout": 0.8, "connect_timeout": 0.8}}
 
 
 @dataclass(frozen=True)
@@ -109,7 +108,7 @@ class AwsCloud:
     shards: int = 2
     server: parts.Postgres = field(default_factory=parts.postgres)
     dynamodb: str = ""
-    quick: bool = True
+    emulator: str = "kinesalite"
     seconds: float = 0.2
 
     def __post_init__(self) -> None:
@@ -118,7 +117,7 @@ class AwsCloud:
         from cloud.aws import Aws
         from cloud.config import parse_cloud_config
 
-        self.kinesis = adapters.client("kinesis", parts.node_emulator("kinesalite"))
+        self.kinesis = adapters.client("kinesis", parts.node_emulator(self.emulator), read_timeout=20)
         self.stream = adapters.make_stream(self.kinesis, self.shards)
         self.bucket = adapters.fresh("lake")
         adapters.client("s3", parts.moto(), path_style=True).create_bucket(
@@ -128,7 +127,7 @@ class AwsCloud:
         template = _template(self.server)
         with psycopg.connect(host="127.0.0.1", port=self.server.port, user="postgres", autocommit=True) as connection:
             connection.execute(f'CREATE DATABASE "{self.database_name}" TEMPLATE "{template}"')
-        self.kinesis_proxy = proxy.Proxy(parts.node_emulator("kinesalite"), proxy.never)
+        self.kinesis_proxy = proxy.Proxy(parts.node_emulator(self.emulator), proxy.never)
         self.s3_proxy = proxy.Proxy(parts.moto(), proxy.never)
         self.file = self.folder / "cloud.yaml"
         self.file.write_text(yaml.safe_dump(self._settings()))

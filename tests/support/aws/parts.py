@@ -123,6 +123,40 @@ def moto() -> str:
     return f"http://127.0.0.1:{port}"
 
 
+def http2_front(target: str) -> str:
+    """The URL of HAProxy in front of an emulator: the Java SDK speaks HTTP/2 to Kinesis without asking, emulators speak HTTP/1.1."""
+    port = free_port()
+    file = Path(tempfile.mkdtemp(prefix="ivizone-haproxy-")) / "haproxy.cfg"
+    atexit.register(shutil.rmtree, file.parent, ignore_errors=True)
+    timeouts = "timeout connect 5s\n  timeout client 120s\n  timeout server 120s"
+    file.write_text(
+        f"defaults\n  mode http\n  {timeouts}\nlisten front\n  bind 127.0.0.1:{port} proto h2\n  server emulator {target[7:]}\n"
+    )
+    return _haproxy(file, port)
+
+
+def balancer(*targets: str) -> str:
+    """The URL of HAProxy as a load balancer in front of our servers, with their health path, as the ALB has it."""
+    port = free_port()
+    file = Path(tempfile.mkdtemp(prefix="ivizone-haproxy-")) / "haproxy.cfg"
+    atexit.register(shutil.rmtree, file.parent, ignore_errors=True)
+    servers = "".join(
+        f"  server web{n} {target[7:]} check inter 300ms fall 2 rise 1\n" for n, target in enumerate(targets)
+    )
+    file.write_text(
+        "defaults\n  mode http\n  timeout connect 2s\n  timeout client 60s\n  timeout server 60s\n"
+        f"listen front\n  bind 127.0.0.1:{port}\n  balance roundrobin\n  option httpchk GET /readyz\n{servers}"
+    )
+    return _haproxy(file, port)
+
+
+def _haproxy(file: Path, port: int) -> str:
+    program = shutil.which("haproxy", path="/usr/sbin:/usr/bin:/usr/local/bin")
+    process = start([str(program), "-db", "-q", "-f", str(file)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    wait_for(port, process)
+    return f"http://127.0.0.1:{port}"
+
+
 class Postgres:
     """A PostgreSQL server of its own, that can be killed and started again."""
 
