@@ -89,8 +89,8 @@ def count(devices: Distribution, certain: int = 0) -> DeviceEstimate:
     mean = sum(number * share for number, share in devices.items())
     variance = sum((number - mean) ** 2 * share for number, share in devices.items())
     blurred = _blurred(devices, MODEL_ERROR * (mean + certain))
-    low = max(1.0, min(median, _quantile(blurred, TAIL)) + certain)
-    high = max(median, _quantile(blurred, 1.0 - TAIL)) + certain
+    low = max(1.0, float(min(median, _quantile(blurred, TAIL)) + certain))
+    high = float(max(median, _quantile(blurred, 1.0 - TAIL)) + certain)
     return DeviceEstimate(float(median + certain), low, high, 1.0 / (1.0 + variance / (mean + certain)))
 
 

@@ -63,11 +63,17 @@ def capabilities(elements: bytes) -> int:
     return int.from_bytes(digest.digest(), "big") or 1
 
 
+def is_bare(elements: bytes) -> bool:
+    """True where a body names rates only: a scan that many models send alike. Raises TruncatedElement."""
+    return not any(number in (HT_CAPABILITIES, VHT_CAPABILITIES) for number, _ in split_elements(elements))
+
+
 class Fingerprint(NamedTuple):
     """What stays the same of a body: its kind of scan (all stable elements) and its phone's capabilities."""
 
     kind: int
     capabilities: int
+    is_bare: bool
 
 
 class Fingerprints:
@@ -86,7 +92,7 @@ class Fingerprints:
         if elements in self._known:
             return self._known[elements]
         try:
-            known = Fingerprint(stable_fingerprint(elements), capabilities(elements))
+            known = Fingerprint(stable_fingerprint(elements), capabilities(elements), is_bare(elements))
         except TruncatedElement:
             known = None
         if len(self._known) >= self._kept:

@@ -49,6 +49,8 @@ SHARED_ADDRESS = bytes.fromhex("020000000000")
 """Some phones send with this placeholder in place of an address. Source: Android 6.0 Changes, "Access to Hardware Identifier"."""
 OVERLAP_COST = 8.0
 """A radio sends one frame at a time."""
+HARDWARE_COST = 50.0
+"""One phone names one hardware. Two that were named under one address are taken for one beforehand."""
 KIND_COST = 1.5
 """A phone that uses a further kind of scan."""
 
@@ -135,13 +137,15 @@ def _addresses(scans: Sequence[Scan]) -> float:
 
 
 def _kinds(scans: Sequence[Scan]) -> float:
-    """Kinds of scan that keep to themselves are as well two devices as one with two kinds."""
+    """Kinds of scan that keep to themselves are as well two devices as one with two kinds; two kinds of hardware are two devices."""
     counts: dict[int, int] = {}
     for scan in scans:
         counts[scan.kind] = counts.get(scan.kind, 0) + 1
     if len(counts) == 1:
         return 0.0
-    return sum(map(lgamma, counts.values())) - lgamma(len(scans)) - KIND_COST * (len(counts) - 1)
+    hardware = {scan.hardware for scan in scans if scan.hardware is not None}
+    further = HARDWARE_COST * max(0, len(hardware) - 1) + KIND_COST * (len(counts) - 1)
+    return sum(map(lgamma, counts.values())) - lgamma(len(scans)) - further
 
 
 def _rhythm(scans: Sequence[Scan], habits: Habits) -> float:

@@ -76,6 +76,9 @@ class Resolver:
         self._families: dict[int, _Family] = {}
         self._of_address: dict[bytes, _Family] = {}
         self._older_addresses: dict[bytes, _Family] = {}
+        self._same_hardware: dict[int, int] = {}
+        """Capabilities -> others that were named under one address: bits that a phone changes by itself."""
+        self._hardware_of: dict[bytes, int] = {}
         self._kept = 0
         self._next_number = 0
         self._certain = 0
@@ -88,6 +91,7 @@ class Resolver:
         for burst in bursts:
             if burst.fingerprints:
                 burst.scan = Scan(burst)
+                self._learn_hardware(burst)
                 self._family_of(burst).scans.append(burst.scan)
                 self._kept += 1
             elif burst.track.head == burst.address and burst.track.first_us == burst.first_us:
@@ -123,6 +127,28 @@ class Resolver:
         self._remember(burst.address, family)
         return family
 
+    def _learn_hardware(self, burst: Burst) -> None:
+        """Capabilities named under one address are one phone's."""
+        if burst.address == SHARED_ADDRESS:
+            return
+        named = [fingerprint.capabilities for fingerprint in burst.fingerprints if not fingerprint.is_bare]
+        if burst.address in self._hardware_of:
+            named.append(self._hardware_of[burst.address])
+        if not named:
+            return
+        first = self._hardware(named[-1])
+        for other in map(self._hardware, named[:-1]):
+            if other != first:
+                self._same_hardware[other] = first
+        if len(self._hardware_of) >= MAX_ADDRESSES // 2:
+            self._hardware_of.clear()
+        self._hardware_of[burst.address] = first
+
+    def _hardware(self, capabilities: int) -> int:
+        while capabilities in self._same_hardware:
+            capabilities = self._same_hardware[capabilities]
+        return capabilities
+
     def _known_address(self, address: bytes) -> _Family | None:
         known = self._of_address.get(address) or self._older_addresses.get(address)
         return known.root() if known is not None else None
@@ -144,6 +170,8 @@ class Resolver:
         prepared = []
         for family in families:
             family.scans = list(gather(family.scans))
+            for scan in family.scans:
+                scan.hardware = None if scan.hardware is None else self._hardware(scan.hardware)
             habits = Habits(family.scans)
             mixed = [scan for scan in family.scans if is_mixed(scan, habits)]
             plain = [scan for scan in family.scans if not is_mixed(scan, habits)]

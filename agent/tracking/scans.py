@@ -26,6 +26,7 @@ class Scan:
         "addresses",
         "first_us",
         "frames",
+        "hardware",
         "into",
         "is_global",
         "kind",
@@ -43,6 +44,8 @@ class Scan:
         self.frames = burst.frames
         self.addresses: tuple[bytes, ...] = (burst.address,)
         self.kind = min(fingerprint.kind for fingerprint in burst.fingerprints)
+        self.hardware = next((f.capabilities for f in burst.fingerprints if not f.is_bare), None)
+        """Capabilities that it named; None where it named rates only."""
         self.levels = burst.strongest()
         """Channel -> strongest level in dBm."""
         self.sequence_first = burst.sequence_first
@@ -59,6 +62,7 @@ class Scan:
         self.frames += later.frames
         self.addresses += later.addresses
         self.sequence_last = later.sequence_last
+        self.hardware = self.hardware or later.hardware
         for channel, level in later.levels.items():
             if level > self.levels.get(channel, -256):
                 self.levels[channel] = level

@@ -138,6 +138,26 @@ def test_two_models_are_two_devices():
     assert resolved(heard)[0].devices == 2
 
 
+def test_models_that_share_a_bare_scan_stay_two_devices():
+    """Both send a scan of rates only under the addresses of their full scans, as some Redmi do, and lie at one level."""
+    bare = b"\x00\x00" + RATES
+    heard = []
+    for first, elements in ((100, ELEMENTS), (300, OTHER_MODEL)):
+        heard += resetting_phone(first, every_s=66, scans=9, start_s=first / 10, elements=elements)
+        heard += resetting_phone(first, every_s=66, scans=9, start_s=first / 10 + 2, elements=bare)
+
+    assert resolved(heard)[0].devices == 2
+
+
+def test_capabilities_that_change_under_one_address_are_one_phone():
+    heard = scan(0, local(1), elements=ELEMENTS) + scan(3, local(1), elements=OTHER_MODEL, sequence=9)
+    heard += resetting_phone(100, every_s=60, scans=5, start_s=60) + resetting_phone(
+        200, every_s=60, scans=5, start_s=90, elements=OTHER_MODEL
+    )
+
+    assert resolved(heard)[0].devices == 1
+
+
 def test_two_global_addresses_are_two_devices_however_alike():
     heard = scan(0, bytes.fromhex("00005e005301"), sequence=10) + scan(60, bytes.fromhex("00005e005302"), sequence=12)
     estimate, devices = resolved(heard)
