@@ -211,6 +211,7 @@ ledger_days = Table(
     Column("evicted_batches", BigInteger, nullable=False),
     Column("listening_ms", BigInteger, nullable=False),
     Column("last_window_end_ms", BigInteger, nullable=False),
+    Column("skipped_reasons", Text, comment="JSON: reason -> frames"),
 )
 
 stream_shards = Table(

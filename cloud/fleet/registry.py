@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 from sqlalchemy import Engine, Row, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from cloud.databases.tables import agents, enrolment_tokens, merchants, sites
+from cloud.databases.tables import agent_configs, agents, enrolment_tokens, merchants, sites
 from cloud.domain.site import Site, SiteError, check_site, hours_from_json
 
 TOKEN_LIFE_S = 24 * 3600
@@ -130,6 +131,15 @@ class Fleet:
         return AgentRecord(
             row.agent, row.site, row.public_key, row.state == "revoked", row.legal_mode, row.allows_replay
         )
+
+    def config_of(self, agent: str) -> dict[str, dict[str, float]]:
+        """Section -> option -> value of the newest version of an access point's configuration; empty without one."""
+        configs = agent_configs.c
+        query = select(configs.content).where(configs.agent == agent).order_by(configs.version.desc()).limit(1)
+        with self._database.connect() as connection:
+            content = connection.execute(query).scalar_one_or_none()
+        found: dict[str, dict[str, float]] = json.loads(content) if content else {}
+        return found
 
     def agents_of(self, site: str) -> list[Row[tuple[object, ...]]]:
         """The access points of a site, by name."""

@@ -124,7 +124,8 @@ class Ingest:
         site = await run_in_threadpool(self._fleet.site, known.record.site)
         if site is None:
             raise AssertionError("cannot happen: an agent's site is a foreign key")
-        content = json.dumps(self._config_of(site), sort_keys=True).encode()
+        options = await run_in_threadpool(self._fleet.config_of, known.record.agent)
+        content = json.dumps({**options, **self._config_of(site)}, sort_keys=True).encode()
         etag = f'"{hashlib.sha256(content).hexdigest()[:16]}"'
         if request.headers.get("if-none-match") == etag:
             return Response(status_code=304, headers={"ETag": etag})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -58,12 +60,22 @@ def analyse_day(
         replace_rows(connection, day_figures, [{**key, "computed_ms": now_ms, **row} for row in day], **key)
         replace_rows(connection, quarter_figures, [{**key, **row} for row in quarters], **key)
         replace_rows(connection, dwell_buckets, [{**key, **row} for row in buckets], **key)
-        replace_rows(connection, ledger_days, [{**key, **row} for row in results["ledger_day"]], **key)
+        replace_rows(connection, ledger_days, [{**key, **row} for row in _ledger_rows(results)], **key)
     return DayReport(site.site, date, len(objects["sightings"]), len(day) + len(quarters))
 
 
 def _objects(store: ObjectStore, site: str, date: str) -> dict[str, list[str]]:
     return {table: [store.location(name) for name in store.names(partition(table, site, date))] for table in QUERIED}
+
+
+def _ledger_rows(results: Mapping[str, list[dict[str, Any]]]) -> Iterator[dict[str, Any]]:
+    """What each access point heard, with why it skipped what it skipped."""
+    reasons: dict[str, Counter[str]] = defaultdict(Counter)
+    for row in results["skipped_day"]:
+        for reason, frames in json.loads(row["skipped"]).items():
+            reasons[row["agent"]][reason] += frames * row["batches"]
+    for row in results["ledger_day"]:
+        yield {**row, "skipped_reasons": json.dumps(reasons[row["agent"]], sort_keys=True)}
 
 
 class _Times:

@@ -13,7 +13,17 @@ from typing import Any, Protocol
 SQL = Path(__file__).parent / "sql"
 TABLES = ("heard", "visits", "ledger_once")
 """Texts whose result later ones read, in order."""
-RESULTS = ("day", "quarters", "dwell", "dwell_buckets", "ledger_day", "coverage", "error", "zone_quarters")
+RESULTS = (
+    "day",
+    "quarters",
+    "dwell",
+    "dwell_buckets",
+    "ledger_day",
+    "skipped_day",
+    "coverage",
+    "error",
+    "zone_quarters",
+)
 """Texts whose rows are the answer."""
 PARAMETERS = {
     "presets": {

@@ -16,6 +16,7 @@ COLUMNS = {
     "dwell": {"preset", "visits", "median_ms", "low_ms", "high_ms"},
     "dwell_buckets": {"preset", "from_s", "to_s", "visits"},
     "ledger_day": {"agent", "batches", "frames", "probe_requests", "skipped", "kernel_drops", "evicted_batches", "listening_ms", "last_window_end_ms"},
+    "skipped_day": {"agent", "skipped", "batches"},
     "coverage": {"start_ms", "agents", "listened_ms"},
     "error": {"windows", "devices", "low", "high"},
     "zone_quarters": {"zone", "start_ms", "windows", "devices", "low", "high"},

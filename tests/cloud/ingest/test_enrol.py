@@ -14,7 +14,9 @@ from hypothesis import strategies as st
 from support.batches import KEY, signed
 from support.clouds import HOUR_MS, NOON_MS, PUBLIC_KEY, Clock, Cloud, heard, served, stay
 
+from cloud.accounts.viewer import of_role
 from cloud.domain.site import Site
+from cloud.fleet.desk import Desk
 
 DAY_MS = 24 * HOUR_MS
 PATH = "/v1/agents/self/config"
@@ -244,3 +246,15 @@ def test_metrics_name_no_agent_and_no_site(http):
     text = http.get("/metrics").text
 
     assert "ap-" not in text and "shop" not in text
+
+
+def test_an_agent_reads_the_newest_version_of_what_was_set_for_it(cloud, http):
+    desk = Desk(cloud.embedded.database, cloud.embedded.fleet, cloud.clock)
+    owner = of_role("main", "anna", "owner")
+    before = http.get(PATH, headers=authorization())
+    desk.set_config(owner, "ap-test", {"batch.window_s": "60"})
+    desk.set_config(owner, "ap-test", {"proximity.threshold_dbm": "-70,5", "batch.window_s": "20"})
+    after = http.get(PATH, headers={**authorization(), "If-None-Match": before.headers["ETag"]})
+
+    assert after.status_code == 200
+    assert after.json() == {**before.json(), "batch": {"window_s": 20}, "proximity": {"threshold_dbm": -70.5}}
