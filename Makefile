@@ -8,7 +8,7 @@ STAMP := $(VENV)/.set-up
 APT_PACKAGES := tshark shellcheck busybox
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test run lint types imports format bench accuracy coverage package-openwrt test-radio clean
+.PHONY: help setup demo test run lint types imports format bench accuracy coverage package-openwrt test-radio test-aws clean
 
 help: ## print this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +39,10 @@ test: setup apt lint types imports ## everything that needs no special machine
 
 test-radio: setup ## the agent beside a real mac80211 stack in a VM; about twelve minutes, builds a guest image the first time
 	IVIZONE_RADIO=1 $(BIN)/python -m pytest -q tests/radio $(TEST_ARGS)
+
+test-aws: ## Kinesis, S3, PostgreSQL and the Kinesis Client Library in emulators on this machine, with faults (15 min)
+	@bash tests/support/aws/set_up.sh build/aws $(PYTHON)
+	IVIZONE_TEST_AWS=1 build/aws/venv/bin/python -m pytest -q tests/aws tests/contracts $(TEST_ARGS)
 
 run: setup ## the embedded cloud on this machine (data in ./ivizone-data)
 	$(BIN)/ivizone-cloud serve
