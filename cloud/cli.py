@@ -153,6 +153,7 @@ def _day(text: str) -> date:
 
 def serve(options: argparse.Namespace) -> int:
     """Serve until a signal comes."""
+    from cloud.accounts.accounts import has_users
     from cloud.embedded import Embedded, FolderTaken
     from cloud.server import is_loopback, listen, run_server
 
@@ -173,6 +174,11 @@ def serve(options: argparse.Namespace) -> int:
         return _fail(error, CONFIGURATION)
     host, port = socket.getsockname()[:2]
     print(f"http://{host}:{port}/", flush=True)
+    if not options.open and not has_users(embedded.database):
+        print(
+            "nobody can sign in yet; in another window: ivizone-cloud user add NAME (with --open nobody needs to)",
+            file=sys.stderr,
+        )
     run_server(embedded.app(is_open=options.open), socket)
     return OK
 

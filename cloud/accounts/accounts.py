@@ -207,6 +207,12 @@ class Accounts:
         note(connection, merchant, OPERATOR, self._now_ms(), action, subject)
 
 
+def has_users(database: Engine) -> bool:
+    """True where anybody could sign in."""
+    with database.connect() as connection:
+        return connection.execute(select(users.c.login).limit(1)).first() is not None
+
+
 def login_of(text: str) -> str:
     """The name as it is kept: people write it with capitals and spaces around it."""
     return text.strip().lower()

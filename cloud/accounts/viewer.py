@@ -15,10 +15,13 @@ from cloud.databases.tables import sites
 
 READ_FIGURES, READ_FLEET = "figures:read", "fleet:read"
 CHANGE_FLEET, CHANGE_SITES, MANAGE_TOKENS, READ_AUDIT = "fleet:change", "sites:change", "tokens:manage", "audit:read"
+CHANGE_OFFERS = "offers:change"
 SCOPES = (READ_FIGURES, READ_FLEET)
 """What a token of the API can have; nothing can be changed with one."""
 ROLES: dict[str, frozenset[str]] = {
-    "owner": frozenset({READ_FIGURES, READ_FLEET, CHANGE_FLEET, CHANGE_SITES, MANAGE_TOKENS, READ_AUDIT}),
+    "owner": frozenset(
+        {READ_FIGURES, READ_FLEET, CHANGE_FLEET, CHANGE_SITES, MANAGE_TOKENS, READ_AUDIT, CHANGE_OFFERS}
+    ),
     "analyst": frozenset({READ_FIGURES, READ_FLEET, MANAGE_TOKENS}),
     "installer": frozenset({READ_FLEET, CHANGE_FLEET, CHANGE_SITES}),
 }

@@ -26,11 +26,11 @@ class NotThere(Exception):
 
 
 class Pages:
-    """Templates -> answers."""
+    """Templates -> answers. ``folders`` hold templates of pages that stand elsewhere and share the frame."""
 
-    def __init__(self) -> None:
+    def __init__(self, *folders: Path) -> None:
         self._templates = Environment(
-            loader=FileSystemLoader(FOLDER / "templates"),
+            loader=FileSystemLoader([FOLDER / "templates", *folders]),
             autoescape=select_autoescape(default=True),
             undefined=StrictUndefined,
             trim_blocks=True,
@@ -41,12 +41,16 @@ class Pages:
         self, request: Request, template: str, visit: Visit | None = None, status: int = 200, **values: Any
     ) -> HTMLResponse:
         """A page in the reader's language."""
-        spoken = spoken_by(request, visit)
+        spoken = self.spoken(request, visit)
         given = {"here": "", "site": None, "message": "", **values}
         text = self._templates.get_template(template).render(
             t=spoken.say, spoken=spoken, languages=NAMES, visit=visit, path=_path(request), **given
         )
         return HTMLResponse(text, status, {"Content-Language": spoken.code, "Vary": "Cookie, Accept-Language"})
+
+    def spoken(self, request: Request, visit: Visit | None) -> Language:
+        """The reader's language."""
+        return spoken_by(request, visit)
 
     def refuse(self, request: Request, status: int, key: str, **values: object) -> Response:
         """The answer to something that cannot be had: data for who asks for data, a page for a person."""
