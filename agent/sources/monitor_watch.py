@@ -27,10 +27,11 @@ ASK_AFTER_US = 5 * SECOND_US
 """Somebody who makes the interface again himself, such as a restart of the Wi-Fi, is given so long."""
 PAUSE_MAX_US = 300 * SECOND_US
 STEADY_FRAMES = 5
-STEADY_LOOKS = 10
+STEADY_LOOKS, STEADY_LOOKS_MAX = 10, 60
 STEADY_LOOK_US = 900_000
-"""Air is steady where so many looks in a row, on one channel, saw so many frames each. One access point in reach makes it so;
-the fewest of them, which are its beacons, is what a look may be held against, if it is not shorter than theirs."""
+"""Air is steady where so many looks in a row, on one channel, saw so many frames each. One access point in reach makes it so; the
+fewest of the last minute, which are its beacons, is what a look may be held against, if it is not shorter than theirs. Of a
+minute, because a download keeps every look of some seconds full, and its end is no silence."""
 
 
 class Condition(Enum):
@@ -133,7 +134,7 @@ class Watch:
     """The last look at which a frame proved that we listen; None where something since then speaks against it."""
     _unproved_us: dict[int, int] = field(default_factory=dict)
     _gap_from_us: int = 0
-    _counts: deque[int] = field(default_factory=lambda: deque(maxlen=STEADY_LOOKS))
+    _counts: deque[int] = field(default_factory=lambda: deque(maxlen=STEADY_LOOKS_MAX))
     """Frames of the last looks on this channel."""
     _reopen: Pauses = field(init=False)
     _ask: Pauses = field(default_factory=lambda: Pauses(ASK_AFTER_US))
@@ -219,7 +220,7 @@ class Watch:
             counts.clear()
         if look.now_us - self._look_us < STEADY_LOOK_US:
             return False
-        floor = min(counts) if len(counts) == STEADY_LOOKS else 0
+        floor = min(counts) if len(counts) >= STEADY_LOOKS else 0
         broke_off = floor >= STEADY_FRAMES and 2 * look.frames < floor
         if broke_off:
             counts.clear()

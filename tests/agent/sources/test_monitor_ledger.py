@@ -49,7 +49,8 @@ class ScriptedAir:
 class KeptBatches:
     """A delivery that keeps what it is given."""
 
-    left = 0
+    left = untold = 0
+    trouble = ""
 
     def __init__(self) -> None:
         self.batches: list[SignedBatch] = []

@@ -126,6 +126,17 @@ def test_half_of_the_steady_frames_are_missed(frames: int, is_gap: bool):
     assert (len(shell.gaps_s) == 2) is is_gap
 
 
+def test_the_end_of_a_download_is_no_gap():
+    """For half a minute somebody sends without a pause; then there are the beacons, as before."""
+    shell = Shell()
+    shell.look(20)
+    shell.look(30, frames=900)
+
+    shell.look(20)
+
+    assert shell.gaps_s == [1]
+
+
 def test_a_look_sooner_than_the_others_may_see_less():
     """Whoever stops the source has it look once more, a moment after the last time."""
     shell = Shell()
