@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date
 
-from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy import Connection, Engine, ExceptionContext, create_engine, event, make_url, text
 from sqlalchemy.exc import ArgumentError
 
 from cloud.databases.base import ALONE, DatabaseError, migrate
@@ -68,6 +68,15 @@ def postgres_database(url: str, *, pool_size: int = 5, statement_s: float = STAT
     def _begin(connection: Connection) -> None:
         if connection.get_execution_options().get(ALONE, False):
             connection.exec_driver_sql("SELECT pg_advisory_xact_lock(%s)", (_ALONE_KEY,))
+
+    @event.listens_for(engine, "handle_error")
+    def _hide(context: ExceptionContext) -> None:
+        # PostgreSQL adds a DETAIL with the row: keys, token hashes and names, which must not reach a log.
+        primary = getattr(getattr(context.original_exception, "diag", None), "message_primary", None)
+        if primary and context.sqlalchemy_exception is not None:
+            kind = type(context.original_exception)
+            context.original_exception.args = (primary,)
+            context.sqlalchemy_exception.args = (f"({kind.__module__}.{kind.__name__}) {primary}",)
 
     return engine
 

@@ -14,7 +14,7 @@ if reason := parts.missing("psycopg", "postgres"):
 
 import psycopg
 from sqlalchemy import func, insert, select, text
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 
 from cloud.databases.base import DatabaseError, migrate, replace_rows, upsert
 from cloud.databases.postgres import (
@@ -333,3 +333,14 @@ def test_a_statement_that_never_ends_is_ended(database):
 def test_an_address_of_something_else_is_refused_in_words(url):
     with pytest.raises(DatabaseError, match="postgresql://"):
         postgres_database(url)
+
+
+@pytest.mark.parametrize("changed", [{}, {"preset": None}], ids=["a key that is there", "a value that is missing"])
+def test_an_error_says_what_is_wrong_and_names_no_row(database, changed):
+    with database.begin() as connection:
+        connection.execute(insert(quarter_figures), row("2026-11-20"))
+    with pytest.raises(IntegrityError, match="violates") as caught, database.begin() as connection:
+        connection.execute(insert(quarter_figures), {**row("2026-11-20"), **changed})
+
+    said = f"{caught.value} {caught.value.orig} {caught.value!r}"
+    assert "shop" not in said and "2026-11-20" not in said

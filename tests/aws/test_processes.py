@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import threading
 import time
 from random import Random
@@ -11,38 +9,10 @@ from random import Random
 import httpx
 import pytest
 from support.aws import parts
-from support.aws.composition import AwsCloud, Sent, embedded_figures, figures, in_thread, scene
+from support.aws.composition import AwsCloud, Process, Sent, embedded_figures, figures, in_thread, scene
 
 if reason := parts.missing("boto3", "aws_kinesis_agg", "kinesalite", "moto", "psycopg", "postgres", "haproxy"):
     pytest.skip(reason, allow_module_level=True)
-
-
-class Process:
-    """One of our processes, which the operator starts again whenever it died."""
-
-    def __init__(self, cloud: AwsCloud, *words: str) -> None:
-        self._cloud, self._words = cloud, words
-        self._log = (cloud.folder / f"{words[0]}-{len(list(cloud.folder.iterdir()))}.log").open("w")
-        self.start()
-
-    def start(self) -> None:
-        command = [
-            sys.executable,
-            "-m",
-            "cloud.aws",
-            *self._words,
-            "--config",
-            str(self._cloud.file),
-            "--log-level",
-            "info",
-        ]
-        self.process = parts.start(command, stdout=subprocess.PIPE, stderr=self._log, cwd=parts.CHECKOUT, text=True)
-
-    def url(self) -> str:
-        return self.process.stdout.readline().strip().rstrip("/")
-
-    def kill(self) -> None:
-        parts.kill(self.process)
 
 
 def post(url: str, batches: tuple[Sent, ...], acknowledged: list[Sent], pause_s: float = 0.0) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import subprocess
+import sys
 import threading
 import time
 from dataclasses import dataclass, field
@@ -61,8 +63,9 @@ def people(fleet: Any, database: Engine, batches: tuple[Sent, ...]) -> None:
     owners = sorted({(sent.name.agent, sent.site) for sent in batches})
     about = {"public_key": PUBLIC_KEY, "state": "active", "created_ms": 1, "software": "0.1.0"}
     rows = [{"agent": agent, "site": site, **about} for agent, site in owners]
-    with database.begin() as connection:
-        connection.execute(agents.insert(), rows)
+    if rows:
+        with database.begin() as connection:
+            connection.execute(agents.insert(), rows)
 
 
 def figures(database: Engine) -> dict[str, list[dict[str, Any]]]:
@@ -211,6 +214,34 @@ class AwsCloud:
         self.aws.close()
         self.kinesis_proxy.close()
         self.s3_proxy.close()
+
+
+class Process:
+    """One of our processes, which the operator starts again whenever it died."""
+
+    def __init__(self, cloud: AwsCloud, *words: str) -> None:
+        self._cloud, self._words = cloud, words
+        self._log = (cloud.folder / f"{words[0]}-{len(list(cloud.folder.iterdir()))}.log").open("w")
+        self.start()
+
+    def start(self) -> None:
+        command = [
+            sys.executable,
+            "-m",
+            "cloud.aws",
+            *self._words,
+            "--config",
+            str(self._cloud.file),
+            "--log-level",
+            "info",
+        ]
+        self.process = parts.start(command, stdout=subprocess.PIPE, stderr=self._log, cwd=parts.CHECKOUT, text=True)
+
+    def url(self) -> str:
+        return self.process.stdout.readline().strip().rstrip("/")
+
+    def kill(self) -> None:
+        parts.kill(self.process)
 
 
 def in_thread(act: Any, *arguments: Any) -> threading.Thread:
