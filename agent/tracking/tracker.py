@@ -20,6 +20,7 @@ from agent.tracking.estimate import Z90
 from agent.tracking.estimate import DeviceEstimate as DeviceEstimate
 from agent.tracking.fingerprint import Fingerprint, Fingerprints
 from agent.tracking.rhythm import FEWEST_GAPS, air_regularity, density, family_regularity, untimed
+from agent.wire.model import AddressKind
 
 SECOND_US = 1_000_000
 ROOT_OF_TAU = sqrt(tau)
@@ -204,6 +205,8 @@ class Tracker:
         new_cost = self._new_cost(family, burst)
         best, best_cost, other_cost = None, new_cost, 30.0
         for candidate in self._live(family, burst.first_us):
+            if candidate.kind is AddressKind.GLOBAL:
+                continue  # who shows a global address does not hide it in the next scan
             cost = self._cost(family, candidate, burst, level)
             if cost < best_cost:
                 best, best_cost, other_cost = candidate, cost, best_cost
