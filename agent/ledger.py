@@ -77,10 +77,14 @@ class Ledger:
 
 
 def _split(listening_ms: dict[int, int], window_ms: int | None) -> tuple[dict[int, int], dict[int, int]]:
-    """Listening time as (what fits into the window, what is left), each channel by its share."""
-    total = sum(listening_ms.values())
-    if window_ms is None or total <= window_ms:
-        return dict(sorted(listening_ms.items())), {}
-    fits = {channel: ms * window_ms // total for channel, ms in sorted(listening_ms.items())}
-    left = {channel: ms - fits[channel] for channel, ms in listening_ms.items() if ms > fits[channel]}
-    return {channel: ms for channel, ms in fits.items() if ms}, left
+    """Listening time as (what fits into the window, what is left): the channel that was booked first goes first."""
+    fits: dict[int, int] = {}
+    left: dict[int, int] = {}
+    room_ms = sum(listening_ms.values()) if window_ms is None else max(0, window_ms)
+    for channel, ms in listening_ms.items():
+        if taken_ms := min(ms, room_ms):
+            fits[channel] = taken_ms
+        if ms > taken_ms:
+            left[channel] = ms - taken_ms
+        room_ms -= taken_ms
+    return dict(sorted(fits.items())), left

@@ -133,12 +133,12 @@ def test_a_stopped_run_takes_the_last_frame_and_the_last_words_of_the_source():
 
 
 def test_no_batch_listened_longer_than_it_lasted():
-    """What is over stays for the next batch, each channel by its share."""
+    """What is over stays for the next batch; what was listened first goes first."""
     ledger = Ledger()
+    ledger.listen(6, 20_000)
     ledger.listen(1, 30_000)
-    ledger.listen(6, 10_000)
 
     first, second = ledger.close(window_ms=30_000), ledger.close(window_ms=30_000)
 
-    assert first.listening_ms == {1: 22_500, 6: 7_500}
-    assert second.listening_ms == {1: 7_500, 6: 2_500}
+    assert first.listening_ms == {6: 20_000, 1: 10_000}
+    assert second.listening_ms == {1: 20_000}

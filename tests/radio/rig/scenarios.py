@@ -31,7 +31,7 @@ if sysfs := os.environ.get("IVIZONE_RIG_SYSFS"):  # where another interface pass
 CHANNEL = 6
 OTHER_CHANNEL = 11
 WINDOW_S = 5
-HEALTHY_S, FAULT_S, AFTER_S = 14.0, 13.0, 10.0
+HEALTHY_S, FAULT_S, AFTER_S = 13.0, 13.0, 10.0
 CONFIG = f"""
 agent: {{id: ap-rig, site: rig, key_file: {HOME}/agent.key}}
 source: {{name: monitor, interface: {INTERFACE}}}
