@@ -66,7 +66,7 @@ class RecvReader:
                 break
             except OSError:
                 if frames:
-                    break  # the error came after these frames; it is still to be had from SO_ERROR or the next look
+                    break  # these frames came before the error, which the pulse is told as well
                 raise
             frames.append(CapturedFrame(data, self._time_us(notes), RADIOTAP, 0, bool(flags & socket.MSG_TRUNC)))
         return frames

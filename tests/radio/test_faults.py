@@ -23,7 +23,7 @@ LOOK_S = 1.0
 
 @pytest.fixture(scope="module")
 def faults(rig: Callable[..., Results]) -> Results:
-    return rig(*FAULTS, timeout_s=600)
+    return rig(*FAULTS, timeout_s=900)
 
 
 def resumed_s(result: Result) -> float:

@@ -11,7 +11,7 @@ from support.radio import Results, total
 
 @pytest.fixture(scope="module")
 def rates(rig: Callable[..., Results]) -> Results:
-    return rig("rate_300", "rate_1000", timeout_s=400)
+    return rig("rate_300", "rate_1000", timeout_s=600)
 
 
 def heard(result: dict[str, Any]) -> int:
