@@ -25,6 +25,7 @@ from cloud.dashboard.view import metrics, show, show_interval
 from cloud.domain.preset import OWN
 from cloud.domain.site import Site, parse_hours
 from cloud.embedded import Embedded, claim
+from cloud.portal.demo import write_demo_offer
 from cloud.server import ServerThread, listen
 
 STORE = Site("demo-store", "Demo store", "Europe/Paris", "day", True, parse_hours("10:00-19:00"))
@@ -78,7 +79,9 @@ class Demo:
                 summary = self._send(embedded, server.url, CAPTURES, captures, "--onto-day", day)
                 self._wait(embedded)
                 pages.append(self._report_captures(embedded, server.url, day, summary))
+            write_demo_offer(embedded.database, embedded.now_ms, STORE.site)
             print("\nThe merchant's page:", *(f"  {page}" for page in pages), sep="\n", flush=True)
+            print("What a shopper sees:", f"  {server.url}/p/{STORE.site}/", sep="\n", flush=True)
             if not once:
                 self._serve()
 

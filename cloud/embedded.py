@@ -26,6 +26,7 @@ from cloud.databases.tables import dirty_days, ledger_days
 from cloud.domain.site import QUARTER_S, Site
 from cloud.fleet.registry import Fleet
 from cloud.ingest.app import Ingest, PastTheRouter
+from cloud.portal.shoppers import Shoppers
 from cloud.stores.base import StoreError
 from cloud.stores.local_dir import LocalDirStore
 from cloud.streams.base import StreamError
@@ -82,6 +83,7 @@ class Embedded:
         self.stream = SqliteStream(folder / "stream.sqlite")
         self.engine = DuckDbEngine()
         self.consumer = Consumer(self.stream, self.store, self.database, self.fleet, now_ms)
+        self.shoppers = Shoppers(self.database, now_ms)
         self.figures_version = 0
         """Grows with every analysis."""
         self._looked_ms = 0
@@ -133,6 +135,7 @@ class Embedded:
             heard = connection.execute(select(ledger_days.c.site, ledger_days.c.date).distinct())
             for site, day in sorted(days & {(row.site, row.date) for row in heard}):
                 upsert(connection, dirty_days, {"site": site, "date": day}, {"since_ms": now_ms})
+        self.shoppers.purge()
         self._looked_ms = now_ms
 
     def analyse(self, site: str, date: str) -> DayReport:
@@ -195,9 +198,10 @@ class Embedded:
     # --- the server ---------------------------------------------------------------------------------------------------
 
     def app(self, *, works: bool = True, is_open: bool = False) -> Starlette:
-        """Ingest and the merchant's pages. ``works`` starts the worker with the server; ``is_open`` turns sign-in off."""
+        """Ingest, the merchant's pages and the store's. ``works`` starts the worker with the server; ``is_open`` turns sign-in off."""
         from cloud.dashboard.app import Dashboard
         from cloud.dashboard.headers import SafeHeaders
+        from cloud.portal.app import StorePage
 
         @asynccontextmanager
         async def lifespan(_app: Starlette) -> Any:
@@ -208,8 +212,10 @@ class Embedded:
 
         ingest = Ingest(self.stream, self.fleet, self.now_ms)
         dashboard = Dashboard(self.database, self.fleet, self.now_ms, is_open=is_open)
+        store_page = StorePage(self.database, self.fleet, self.now_ms)
+        pages = [*dashboard.routes(), *store_page.merchant_routes(dashboard.gate), *store_page.routes()]
         return Starlette(
-            routes=[*ingest.routes(), *dashboard.routes()],
+            routes=[*ingest.routes(), *pages],
             middleware=[Middleware(PastTheRouter, batches=ingest.batches), Middleware(SafeHeaders)],
             exception_handlers={404: dashboard.not_there},
             lifespan=lifespan,

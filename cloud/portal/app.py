@@ -1,4 +1,4 @@
-"""The store's page and the till over HTTP: this module only puts them together, under /p."""
+"""The store's page, the till and the merchant's offers over HTTP: this module only puts them together."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from collections.abc import Callable
 from sqlalchemy import Engine
 from starlette.routing import BaseRoute, Mount
 
+from cloud.accounts.gate import Gate
 from cloud.fleet.registry import Fleet
+from cloud.portal.editor import Editor
 from cloud.portal.page import Portal
 from cloud.portal.till import Till
 from cloud.portal.till_page import TillPages
@@ -21,12 +23,12 @@ class StorePage:
     ) -> None:
         self.portal = Portal(database, fleet, now_ms, public_url)
         self.till = Till(database, now_ms)
+        self._editor = Editor(database, self.portal, self.till, now_ms)
 
     def routes(self) -> list[BaseRoute]:
-        """What to mount."""
-        tills = TillPages(self.portal, self.till)
-        return [Mount("/p", routes=[*tills.routes(), *self.portal.routes()])]
+        """What everybody may open, under /p: the shopper's page and the till's."""
+        return [Mount("/p", routes=[*TillPages(self.portal, self.till).routes(), *self.portal.routes()])]
 
-    def purge(self) -> int:
-        """Erase what is over; to be called each quarter-hour or so. Gives the number of shoppers forgotten."""
-        return self.portal.shoppers.purge()
+    def merchant_routes(self, gate: Gate) -> list[BaseRoute]:
+        """What a merchant may open, behind ``gate``."""
+        return self._editor.routes(gate)

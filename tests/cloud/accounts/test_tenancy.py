@@ -13,8 +13,10 @@ from support.clouds import DATE, Cloud, busy_hour, heard, served
 
 from cloud.accounts.viewer import ROLES
 from cloud.dashboard.queries import Queries
+from cloud.databases.portal_tables import offer_sites, offers
 from cloud.domain.site import Site
 from cloud.fleet.desk import Desk
+from cloud.portal.offers import Offer, Words
 
 PARAMETERS = {
     "site": "shop",
@@ -22,15 +24,17 @@ PARAMETERS = {
     "secret": "none",
     "path": "page.css",
     "step": "mode",
+    "offer": "offer-of-main",
 }
 """Path parameter -> what the merchant `main` has of it. A route with another parameter fails here until it is listed."""
-MARKS = ("The shop of main", "ap-test", "contact@main.example")
+MARKS = ("The shop of main", "ap-test", "contact@main.example", "Half price at main")
 """Words that only what belongs to `main` can bear."""
 NO_GATE = {
     "/sign-in": "nobody is signed in there yet",
     "/welcome/{secret}": "the link itself is the proof",
     "/language": "nothing but a language can come of it",
     "/static": "styles and scripts, the same for everybody",
+    "/p": "the shopper's page and the till's, for whoever is in the store (tests/cloud/portal)",
     "/api/v1/openapi.json": "the description of the API, the same for everybody",
     "/v1/batches": "signed by the access point",
     "/v1/enrol": "a one-time token is the proof",
@@ -54,10 +58,21 @@ def world(tmp_path_factory):
         people.sessions.viewer(people.sessions.begin("owner@main")), "The shop of main", "contact@main.example"
     )
     people.add_other_store()
+    write_offer(made)
     app = made.embedded.app(works=False)
     with served(app) as client:
         yield app, client, people, made
     made.close()
+
+
+def write_offer(cloud: Cloud) -> None:
+    """An offer of `main`, under a name that is not drawn."""
+    offer = Offer("offer-of-main", "main", {"a": {"en": Words("Half price at main")}}, frozenset({"shop"}))
+    row = {"offer": offer.offer, "merchant": "main", "state": "running", "texts": offer.texts_as_json(),
+           "rules": offer.rules_as_json(), "made_by": "owner@main", "created_ms": 1}  # fmt: skip
+    with cloud.embedded.database.begin() as connection:
+        connection.execute(offers.insert(), row)
+        connection.execute(offer_sites.insert(), {"offer": offer.offer, "site": "shop"})
 
 
 def routes(app) -> list[tuple[str, str]]:
@@ -105,10 +120,14 @@ def test_no_route_shows_a_stranger_anything_of_main(world, role):
             answer = send(stranger, method, path, key)
             tried += 1
             assert leaks(answer) == [], (method, path)
-            if any(name in path for name in ("{site}", "{agent}")):
+            if any(name in path for name in ("{site}", "{agent}", "{offer}")):
                 assert answer.status_code in (403, 404), (method, path, answer.status_code)
         assert tried > 15
     assert made.figures() == before
+    with made.embedded.database.connect() as connection:
+        assert [row.state for row in connection.execute(offers.select().where(offers.c.merchant == "main"))] == [
+            "running"
+        ]
     site = made.embedded.fleet.site("shop")
     assert (site.name, site.legal_mode, site.merchant) == ("The shop of main", "day", "main")
 
@@ -117,7 +136,11 @@ def test_the_owner_of_main_does_see_it_on_every_such_route(world):
     """The control: the walk reads pages that would show the words if the wall were not there."""
     app, client, people, _ = world
     with people.browser(client, "owner@main") as owner:
-        seen = {path: send(owner, "GET", path) for method, path in routes(app) if method == "GET" and "{site}" in path}
+        seen = {
+            path: send(owner, "GET", path)
+            for method, path in routes(app)
+            if method == "GET" and ("{site}" in path or path == "/offers/{offer}")
+        }
 
     assert len(seen) >= 3
     assert {path: answer.status_code for path, answer in seen.items() if answer.status_code != 200} == {}

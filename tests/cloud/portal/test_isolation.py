@@ -117,7 +117,7 @@ def journey(store) -> None:
     shopper.send("withdraw")
     shopper.follow("My data")
     shopper.send("erase")
-    store.page.purge()
+    store.shoppers.purge()
     walk(store, {"visit": VISIT})
 
 
