@@ -7,6 +7,7 @@ import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from hashlib import blake2s
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from agent.delivery import SpoolDelivery
 from agent.log import log
 from agent.pipeline import Pipeline, PipelineSettings
 from agent.privacy.errors import KeyErased, PrivacyError
+from agent.privacy.memory import clear, overwrite_freed
 from agent.privacy.pseudonym import Pseudonymiser
 from agent.privacy.ratchet import KEY_BYTES, DayRatchet, SiteKey, replay_ratchet
 from agent.proximity import ProximitySettings
@@ -28,6 +30,7 @@ from agent.tracking.tracker import TrackingSettings
 from agent.upload.backoff import Backoff
 from agent.upload.enrol import load_key, write_secret
 from agent.upload.https import Connection
+from agent.upload.own_signature import is_signed_by
 from agent.upload.uploader import Uploader
 from agent.wire.cose import sign_message
 from agent.wire.model import ClockState, LegalMode
@@ -35,6 +38,8 @@ from agent.wire.model import ClockState, LegalMode
 REPLAY_SILENCE_LIMIT_S = 300
 RELEASED_S = 1_793_491_200
 """2026-11-01, UTC: a clock that shows an earlier date was not set."""
+SITE_KEY_FILE_MAX = 4096
+"""Bytes; a site key has 72."""
 LOCAL_NAME = "local"
 """Agent and site of a replay that was never enrolled and goes nowhere."""
 
@@ -126,7 +131,8 @@ def delivery(config: Config, *, waits_for_room: bool) -> SpoolDelivery:
     spool = open_spool(config)
     connection = Connection(config.cloud.url, ca_file=config.cloud.ca_file, timeout_s=config.cloud.timeout_s)
     backoff = Backoff(config.upload.first_retry_s, config.upload.last_retry_s, random.SystemRandom().random)
-    return SpoolDelivery(spool, Uploader(connection), backoff, waits_for_room=waits_for_room)
+    is_ours = partial(is_signed_by, config.agent.id, Path(config.agent.key_file))
+    return SpoolDelivery(spool, Uploader(connection, is_ours), backoff, waits_for_room=waits_for_room)
 
 
 def open_spool(config: Config, *, is_ours: bool = True) -> Spool | TieredSpool:
@@ -155,7 +161,7 @@ class SiteKeyFile:
     def load(self) -> SiteKey:
         """Raises ConfigError with the next step."""
         try:
-            return SiteKey.from_text(self.path.read_text())
+            return SiteKey.from_text(_read_unbuffered(self.path))
         except OSError as error:
             raise ConfigError(
                 f"privacy.site_key_file {self.path}: cannot be read ({error.strerror}); make one with: ivizone-agent site-key new"
@@ -174,9 +180,23 @@ class SiteKeyFile:
     def pseudonymiser_for(self, day: int) -> Pseudonymiser:
         """Step the chain to ``day`` and keep it there. Raises ConfigError, KeyErased."""
         ratchet = DayRatchet(self.load())
-        key = ratchet.key_of(day)
-        self.save(ratchet.state())
-        return Pseudonymiser(key)
+        try:
+            key = ratchet.key_of(day)
+            self.save(ratchet.state())
+            return Pseudonymiser(key)
+        finally:
+            ratchet.forget()
+
+
+def _read_unbuffered(path: Path) -> str:
+    """A secret's file, without a copy of it in a buffer that nobody clears."""
+    content = bytearray(SITE_KEY_FILE_MAX)
+    with open(path, "rb", buffering=0) as file:
+        size = file.readinto(content) or 0
+    try:
+        return content[:size].decode()
+    finally:
+        clear(content)
 
 
 class LiveKeys:
@@ -190,11 +210,13 @@ class LiveKeys:
 
     def pseudonymiser_for(self, day: int) -> Pseudonymiser:
         """Raises ConfigError."""
-        if self._clock.state is ClockState.SYNCED:
-            try:
+        try:
+            if self._clock.state is ClockState.SYNCED:
                 return self._keeper.pseudonymiser_for(day)
-            except KeyErased as error:
-                log.error("day_key_missing", trouble=str(error))
+        except KeyErased as error:
+            log.error("day_key_missing", trouble=str(error))
+        finally:
+            overwrite_freed()  # the day before this one, and what made this one's key
         return Pseudonymiser(os.urandom(KEY_BYTES))
 
 

@@ -83,7 +83,10 @@ class PrivacySection:
     """What may leave the access point."""
 
     mode: str = choice(
-        "day", ("count", "day"), "count: only counts leave; day: pseudonyms of one day", changes_figures=True
+        "day",
+        ("count", "day", "consent"),
+        "count: only counts leave; day: pseudonyms of one day; consent: as day, and the portal may ask visitors",
+        changes_figures=True,
     )
     site_key_file: str = text(f"{STATE_DIR}/site.key", "the site key, shared by the access points of a site")
     day_offset_min: int = number(0, -720, 840, "minutes by which the day begins after 00:00 UTC", changes_figures=True)

@@ -73,6 +73,8 @@ class SignedBatch:
     number: int
     sightings: int
     message: bytes
+    told: int = 0
+    """Batches that were given up, as its ledger tells."""
 
 
 @dataclass(slots=True)
@@ -267,6 +269,7 @@ class Pipeline:
         self._day_end_us = (day + 1) * DAY_US + offset_us
         if day != self._day:
             self._day = day
+            self._pseudonymiser = None  # let go first, so that nothing of its key is left when the next one is made
             self._pseudonymiser = self._pseudonymiser_for(day)
 
     def _turn_window(self, time_us: int) -> None:
@@ -369,7 +372,9 @@ class Pipeline:
         )
         self._windows, self._counts = [], []
         message = self._sign(encode_batch(batch))
-        self._ready.append(SignedBatch(settings.boot, self._batch_number, len(sightings), message))
+        self._ready.append(
+            SignedBatch(settings.boot, self._batch_number, len(sightings), message, batch.ledger.evicted_batches)
+        )
         self._batch_number += 1
         self._count(batch, len(message))
 

@@ -88,6 +88,10 @@ class DayRatchet:
         """What must be kept to go on after a restart."""
         return SiteKey(self.day, bytes(self._chain))
 
+    def forget(self) -> None:
+        """Erase the chain itself; nothing is to be asked of it any more."""
+        self._chain[:] = bytes(KEY_BYTES)
+
 
 def replay_ratchet(site_key: SiteKey, first_day: int) -> DayRatchet:
     """A chain of its own for a replay that begins on ``first_day``: it depends on the site key and on no clock."""

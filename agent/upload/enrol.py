@@ -86,11 +86,19 @@ def write_secret(path: Path, content: bytes) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         part.unlink(missing_ok=True)
         descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with open(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
+        with open(descriptor, "wb", buffering=0) as file:  # a buffer would keep a copy of the secret
+            rest = memoryview(content)
+            while rest:
+                rest = rest[file.write(rest) :]
             os.fsync(file.fileno())
         part.rename(path)
+        folder = os.open(
+            path.parent, os.O_RDONLY
+        )  # or a power cut brings back the state before: with a site key, yesterday's
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
     except OSError as error:
         raise ConfigError(
             f"{path}: cannot be written ({error.strerror}); choose a directory that this user may write"

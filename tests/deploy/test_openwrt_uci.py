@@ -89,7 +89,7 @@ def test_a_value_keeps_its_kind(line, section, option, value):
     [
         ("ivizone.spool.limit_bytes='2e6'", "ivizone.spool.limit_bytes is '2e6'; use a whole number from"),
         ("ivizone.spool.limit_bytes='1'", "uci set ivizone.spool.limit_bytes=... && uci commit ivizone"),
-        ("ivizone.privacy.mode='all'", "ivizone.privacy.mode is 'all'; use count or day"),
+        ("ivizone.privacy.mode='all'", "ivizone.privacy.mode is 'all'; use count or day or consent"),
         ("ivizone.privacy.mod='day'", "ivizone.privacy.mod is unknown; did you mean 'mode'?"),
         ("ivizone.privcy.mode='day'", "ivizone.privcy is unknown; did you mean 'privacy'?"),
         ("ivizone.radio.chanels='1'", "ivizone.radio.chanels is unknown; did you mean 'channels'?"),
