@@ -44,6 +44,12 @@ test-aws: ## Kinesis, S3, PostgreSQL and the Kinesis Client Library in emulators
 	@bash tests/support/aws/set_up.sh build/aws $(PYTHON)
 	IVIZONE_TEST_AWS=1 build/aws/venv/bin/python -m pytest -q tests/aws tests/contracts $(TEST_ARGS)
 
+test-browser: setup ## the pages in the system's Chromium: journeys, axe-core, golden pictures (5 min)
+	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium >/dev/null; } || echo "chromium is not installed; on Debian: apt-get install chromium" >&2
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[browser]'
+	@mkdir -p build/browser; command -v npm >/dev/null && npm install --prefix build/browser --no-audit --no-fund --silent axe-core@4 || echo "npm is not installed; accessibility is not checked" >&2
+	IVIZONE_BROWSER=1 $(BIN)/python -m pytest -q tests/browser $(TEST_ARGS)
+
 run: setup ## the embedded cloud on this machine (data in ./ivizone-data)
 	$(BIN)/ivizone-cloud serve
 

@@ -30,15 +30,17 @@ OTHER_PRESETS = {"meraki-like": 1.25, "aruba-like": 0.8, "cloud4wi-like": 1.1, "
 """Preset -> its visitors beside ours; only day figures are made for them."""
 
 
-def make_year(folder: Path, stores: int, last: Date, days: int, seed: int = 1, *, merchant: str = "main") -> Engine:
-    """A database in ``folder`` with ``stores`` stores named store-00 ..., the last day ``last``. Gives its engine."""
+def make_year(
+    folder: Path, stores: int, last: Date, days: int, seed: int = 1, *, merchant: str = "main", prefix: str = "store"
+) -> Engine:
+    """A database in ``folder`` with ``stores`` stores named store-00 ... (or after another ``prefix``), the last day ``last``. Gives its engine."""
     database = open_database(folder)
     fleet = Fleet(database, lambda: 0)
     for number in range(stores):
         chance = random.Random(f"{seed}-{number}")
         zone = "Europe/Lisbon" if CITIES[number % 10] in ("Porto", "Lisboa", "Braga") else "Europe/Paris"
         site = Site(
-            f"store-{number:02d}",
+            f"{prefix}-{number:02d}",
             f"{CITIES[number % 10]} {number + 1}",
             zone,
             "day",

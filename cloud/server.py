@@ -37,6 +37,16 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
+class _Server(uvicorn.Server):
+    """Tells the application that it stops: what streams to a browser ends by itself, and is not cut off with an error."""
+
+    async def shutdown(self, sockets: list[sockets.socket] | None = None) -> None:
+        state = getattr(self.config.app, "state", None)
+        if state is not None:
+            state.is_stopping = True
+        await super().shutdown(sockets)
+
+
 def server_of(app: Starlette) -> uvicorn.Server:
     """A server for an application."""
     config = uvicorn.Config(
@@ -49,7 +59,7 @@ def server_of(app: Starlette) -> uvicorn.Server:
         timeout_keep_alive=30,
         timeout_graceful_shutdown=3,  # a browser that keeps its connection open must not hold up Ctrl-C
     )
-    return uvicorn.Server(config)
+    return _Server(config)
 
 
 def run_server(app: Starlette, socket: sockets.socket) -> None:

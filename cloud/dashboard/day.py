@@ -123,7 +123,7 @@ class DayPages:
         loop = asyncio.get_running_loop()
         until, told = loop.time() + LIVE_S, request.headers.get("last-event-id", "")
         yield "retry: 2000\n\n"
-        while loop.time() < until and not await request.is_disconnected():
+        while loop.time() < until and not is_over(request) and not await request.is_disconnected():
             try:
                 version = await run_in_threadpool(self._queries.version, viewer, asked.site.site, asked.date)
             except SQLAlchemyError:
@@ -271,6 +271,11 @@ class DayPages:
         if ledger and self._queries.dates(viewer, site.site)[-1:] == [asked.date]:
             found.append({"kind": "hint", "text": spoken.say("notice.first_day")})
         return found
+
+
+def is_over(request: Request) -> bool:
+    """True where the server stops (``cloud.server``)."""
+    return bool(getattr(request.app.state, "is_stopping", False))
 
 
 def _heard_share(figures: dict[str, Figure], quarters: dict[str, list[Figure]]) -> float | None:
