@@ -132,7 +132,7 @@ def test_both_ends_of_a_range_are_allowed_and_beyond_them_is_a_mistake(section: 
             id="not a number",
         ),
         pytest.param(
-            "privacy: {mode: consent}", "agent.yaml: privacy.mode is 'consent'; use count or day or consent", id="no such word"
+            "privacy: {mode: all}", "agent.yaml: privacy.mode is 'all'; use count or day or consent", id="no such word"
         ),
         pytest.param(
             "agent: {site: 12}",
