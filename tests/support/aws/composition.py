@@ -211,6 +211,7 @@ class AwsCloud:
             )
 
     def close(self) -> None:
+        self.kinesis.delete_stream(StreamName=self.stream)
         self.aws.close()
         self.kinesis_proxy.close()
         self.s3_proxy.close()

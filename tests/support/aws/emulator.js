@@ -16,7 +16,7 @@ if (name === 'kinesis-local') {
   process.chdir(path.join(modules, 'kinesis-local'));
   load('kinesis-local/main.js');
 } else {
-  const server = load(name)({ ...quick, shardLimit: 100 });
+  const server = load(name)({ ...quick, shardLimit: 100000 });
   server.keepAliveTimeout = 120000; // boto3 keeps connections open longer than Node's five seconds
   server.listen(Number(port || 0), '127.0.0.1', () => console.log(server.address().port));
 }
