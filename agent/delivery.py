@@ -34,8 +34,14 @@ class Delivery(Protocol):
     @property
     def trouble(self) -> str: ...
 
+    @property
+    def untold(self) -> int:
+        """Batches that an earlier run gave up and told nobody of; the first ledger must say so."""
+        ...
+
     def put(self, batch: SignedBatch) -> int:
-        """Take a batch. Gives how many older ones were given up for it, which the next ledger must say."""
+        """Take a batch. Gives how many older ones were given up for it, and with them those that they told of: the next ledger must
+        say so."""
         ...
 
     def finish(self, within_s: float) -> None:
@@ -48,6 +54,7 @@ class DryDelivery:
 
     left = 0
     trouble = ""
+    untold = 0
 
     def put(self, batch: SignedBatch) -> int:
         """Nothing to keep."""
@@ -92,6 +99,11 @@ class SpoolDelivery:
             return len(self._spool.entries()) + len(self._memory)
 
     @property
+    def untold(self) -> int:
+        """See ``Delivery.untold``."""
+        return self._spool.untold_batches
+
+    @property
     def waiting_bytes(self) -> int:
         """Their size."""
         with self._changed:
@@ -122,15 +134,13 @@ class SpoolDelivery:
         with self._changed:
             if self._waits_for_room and self._uploader is not None:
                 self._wait_for_room(len(batch.message))
-            evicted = self._spool.evicted_batches
+            lost_before = self._spool.lost_batches
             self._memory.append(batch)
             self._memory_to_disk()
-            given_up = max(0, len(self._memory) - MEMORY_BATCHES)
-            for _ in range(given_up):
-                self._memory.popleft()
-            self._given_up += given_up
+            given_up = [self._memory.popleft() for _ in range(len(self._memory) - MEMORY_BATCHES)]
+            self._given_up += len(given_up)
             self._changed.notify_all()
-            return given_up + self._spool.evicted_batches - evicted
+            return sum(1 + gone.told for gone in given_up) + self._spool.lost_batches - lost_before
 
     def finish(self, within_s: float) -> None:
         """Wait until nothing is left, the cloud is lost, or the time is over; then stop the worker."""
@@ -160,7 +170,7 @@ class SpoolDelivery:
         while self._memory:
             batch = self._memory[0]
             try:
-                self._spool.append(batch.boot, batch.number, batch.message)
+                self._spool.append(batch.boot, batch.number, batch.message, batch.told)
             except SpoolError as error:
                 if not self._spool_trouble:
                     log.error("spool_unwritable", trouble=str(error), waiting_batches=len(self._memory))
@@ -180,6 +190,7 @@ class SpoolDelivery:
                 if self._stopping:
                     return
                 item = self._next()
+                self._spool.held = item[0] if item and isinstance(item[0], SpoolEntry) else None
             wait_s = self._try_to_send(*item) if item else 1.0
             with self._changed:
                 self._changed.notify_all()
@@ -210,6 +221,7 @@ class SpoolDelivery:
             raise AssertionError("cannot happen: the worker runs only with an uploader")
         verdict, wish_s = self._uploader.send(message)
         with self._changed:
+            self._spool.held = None
             if verdict in (Verdict.ACKNOWLEDGED, Verdict.REFUSED):
                 self._last_taken_s = time.monotonic()
             self._spool.cloud_is_away(time.monotonic() - self._last_taken_s)
@@ -222,7 +234,7 @@ class SpoolDelivery:
             self._backoff.succeeded()
             if isinstance(item, SignedBatch):
                 if self._memory and self._memory[0] is item:
-                    self._memory.popleft()
+                    self._spool.tell(self._memory.popleft().told)
             elif verdict is Verdict.ACKNOWLEDGED:
                 self._let_go(item, self._spool.acknowledge)
             else:

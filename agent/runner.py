@@ -48,6 +48,7 @@ def run(
     frames = watched(frames)
     if should_stop:
         frames = until(frames, should_stop, source)
+    pipeline.ledger.evicted_batches += delivery.untold
     try:
         for batch in pipeline.run(frames):
             pipeline.ledger.evicted_batches += delivery.put(batch)

@@ -3,8 +3,9 @@
 So a file under its own name is whole, whenever the power fails. Acknowledged means removed. File names begin with a
 number that only grows, so the order of names is the order of making, over restarts too.
 
-    0000000000000042-<boot>-<batch>.cose    waiting
+    0000000000000042-<boot>-<batch>.cose    waiting; with one more number where its ledger tells of so many evicted batches
     *.part                                  unfinished; removed at the next start
+    *.evicted*                              made room, and nobody has told the cloud yet (``evictions``)
     refused/<the same name>                 the cloud will never take it; kept for `ivizone-agent spool`, at most 100
 """
 
@@ -17,8 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent.spool.errors import SpoolUnwritable
+from agent.spool.evictions import Evictions
 
-FILE_NAME = re.compile(r"(\d{16})-([0-9a-f]{16})-(\d{10})\.cose")
+FILE_NAME = re.compile(r"(\d{16})-([0-9a-f]{16})-(\d{10})(?:-(\d{1,9}))?\.cose")
 REFUSED_KEPT = 100
 
 
@@ -31,6 +33,8 @@ class SpoolEntry:
     boot: bytes
     number: int
     size_bytes: int
+    told: int = 0
+    """Evicted batches that its ledger tells of."""
 
 
 class Spool:
@@ -48,19 +52,24 @@ class Spool:
         self.refused_batches = 0
         self.flash_bytes_written = 0
         """Since the start."""
+        self.held: SpoolEntry | None = None
+        """The batch that is with the cloud just now: it makes no room, or it could be stored and told as given up."""
         try:
-            directory.mkdir(parents=True, exist_ok=True)
+            if not directory.is_dir():
+                directory.mkdir(parents=True, exist_ok=True)
+                _sync(directory.parent)  # or a power cut takes the directory, and all that was kept in it
             for leftover in directory.glob("*.part") if is_ours else ():
                 leftover.unlink()
             self._entries = {entry.sequence: entry for entry in self._read()}
+            refused = [match for path in self._refused() if (match := FILE_NAME.fullmatch(path.name))]
+            known = {*self._entries, *(int(match[1]) for match in refused)}
+            self._evictions = Evictions(directory if is_ours else Path(os.devnull), known)
         except OSError as error:
             raise self._unwritable("opened", error) from error
         self.pending_bytes = sum(entry.size_bytes for entry in self._entries.values())
         """Size of all that waits."""
-        self.next_number = max(self._entries, default=-1) + 1
+        self.next_number = max(max(known, default=-1) + 1, self._evictions.next_number)
         """Of the next batch; may be raised, never lowered."""
-        refused = [match for path in self._refused() if (match := FILE_NAME.fullmatch(path.name))]
-        self.next_number = max([self.next_number, *(int(match[1]) + 1 for match in refused)])
 
     def entries(self) -> list[SpoolEntry]:
         """What waits, oldest first."""
@@ -70,33 +79,49 @@ class Spool:
         """The batch to send next."""
         return next(iter(self._entries.values()), None)
 
-    def append(self, boot: bytes, number: int, message: bytes) -> SpoolEntry:
-        """Keep a batch; it is durable when this returns. Raises SpoolUnwritable, and then nothing of it is kept.
+    @property
+    def lost_batches(self) -> int:
+        """Given up and to be told of in a ledger: those evicted, and those that they told of; also what earlier starts left untold."""
+        return self._evictions.lost_batches
+
+    @property
+    def untold_batches(self) -> int:
+        """Those of them that no batch on the disk tells of yet."""
+        return self._evictions.untold
+
+    def tell(self, told: int) -> None:
+        """A batch that never lay here has told the cloud of ``told`` lost ones."""
+        with suppress(OSError):
+            self._evictions.tell(told, self.next_number)
+        self._evictions.is_told()
+
+    def append(self, boot: bytes, number: int, message: bytes, told: int = 0) -> SpoolEntry:
+        """Keep a batch whose ledger tells of ``told`` lost ones; it is durable when this returns. Raises SpoolUnwritable, and then
+        nothing of it is kept.
 
         (Unless the disk takes back nothing either; then a restart may find it, whole, and the cloud stores it once.)
         """
-        while self._entries and self.pending_bytes + len(message) > self.limit_bytes:
-            oldest = next(iter(self._entries.values()))
-            self._unlink(oldest)
-            self._forget(oldest)
-            self.evicted_batches += 1
+        self._make_room(len(message))
         sequence = self.next_number
         self.next_number += 1  # also of one that fails: no two files ever bear one number
-        name = f"{sequence:016d}-{boot.hex()}-{number:010d}.cose"
+        name = f"{sequence:016d}-{boot.hex()}-{number:010d}{f'-{told}' if told else ''}.cose"
         path, part = self.directory / name, self.directory / f"{name}.part"
         try:
+            self._evictions.tell(told, sequence)
             with open(part, "wb") as file:
                 file.write(message)
                 file.flush()
                 os.fsync(file.fileno())
             part.rename(path)
-            self._sync_directory()
+            _sync(self.directory)
         except OSError as error:
+            self._evictions.is_not_told()
             for leftover in (part, path):
                 with suppress(OSError):
                     leftover.unlink()
             raise self._unwritable("written", error) from error
-        entry = self._entries[sequence] = SpoolEntry(path, sequence, boot, number, len(message))
+        self._evictions.is_told()
+        entry = self._entries[sequence] = SpoolEntry(path, sequence, boot, number, len(message), told)
         self.pending_bytes += len(message)
         self.flash_bytes_written += len(message)
         return entry
@@ -135,6 +160,20 @@ class Spool:
         except OSError as error:
             raise self._unwritable("moved", error) from error
 
+    def _make_room(self, size: int) -> None:
+        while self.pending_bytes + size > self.limit_bytes:
+            oldest = next((entry for entry in self._entries.values() if entry is not self.held), None)
+            if oldest is None:
+                return
+            try:
+                self._evictions.note(oldest.path, oldest.told)
+            except FileNotFoundError:  # somebody removed it
+                pass
+            except OSError as error:
+                raise self._unwritable("removed", error) from error
+            self._forget(oldest)
+            self.evicted_batches += 1
+
     def _refused(self) -> list[Path]:
         return sorted((self.directory / "refused").glob("*.cose"))
 
@@ -145,7 +184,14 @@ class Spool:
             if match:
                 with suppress(FileNotFoundError):  # sent by the agent that runs while somebody looks
                     found.append(
-                        SpoolEntry(path, int(match[1]), bytes.fromhex(match[2]), int(match[3]), path.stat().st_size)
+                        SpoolEntry(
+                            path,
+                            int(match[1]),
+                            bytes.fromhex(match[2]),
+                            int(match[3]),
+                            path.stat().st_size,
+                            int(match[4] or 0),
+                        )
                     )
         return found
 
@@ -159,13 +205,15 @@ class Spool:
         if self._entries.pop(entry.sequence, None):
             self.pending_bytes -= entry.size_bytes
 
-    def _sync_directory(self) -> None:
-        descriptor = os.open(self.directory, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-
     def _unwritable(self, verb: str, error: OSError) -> SpoolUnwritable:
         advice = "free space or set spool.directory to another disk"
         return SpoolUnwritable(f"spool {self.directory}: a batch cannot be {verb} ({error.strerror}); {advice}")
+
+
+def _sync(directory: Path) -> None:
+    """Keep the names in a directory."""
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

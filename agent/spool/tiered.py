@@ -39,6 +39,29 @@ class TieredSpool:
         return self._ram.evicted_batches + self._flash.evicted_batches
 
     @property
+    def lost_batches(self) -> int:
+        """See ``Spool.lost_batches``."""
+        return self._ram.lost_batches + self._flash.lost_batches
+
+    @property
+    def untold_batches(self) -> int:
+        """See ``Spool.untold_batches``."""
+        return self._ram.untold_batches + self._flash.untold_batches
+
+    @property
+    def held(self) -> SpoolEntry | None:
+        """See ``Spool.held``."""
+        return self._flash.held
+
+    @held.setter
+    def held(self, entry: SpoolEntry | None) -> None:
+        self._ram.held = self._flash.held = entry
+
+    def tell(self, told: int) -> None:
+        """See ``Spool.tell``."""
+        self._flash.tell(told)
+
+    @property
     def refused_batches(self) -> int:
         """Set aside because the cloud will never take them."""
         return self._ram.refused_batches + self._flash.refused_batches
@@ -60,19 +83,27 @@ class TieredSpool:
         """The cloud has taken nothing for so long; 0 when it has."""
         self._away_s = away_s
 
-    def append(self, boot: bytes, number: int, message: bytes) -> SpoolEntry:
-        """Keep a batch. Raises SpoolUnwritable where neither directory takes it."""
+    def append(self, boot: bytes, number: int, message: bytes, told: int = 0) -> SpoolEntry:
+        """Keep a batch whose ledger tells of ``told`` lost ones. Raises SpoolUnwritable where neither directory takes it."""
         self._ram.next_number = self._flash.next_number = max(self._ram.next_number, self._flash.next_number)
         has_room = self._ram.pending_bytes + len(message) <= self._ram.limit_bytes
         if has_room and self._away_s < self._flash_after_s and self._flash.oldest() is None:
-            return self._ram.append(boot, number, message)
+            return self._append_to_ram(boot, number, message, told)
         try:
             self._move_to_flash()
-            return self._flash.append(boot, number, message)
+            return self._flash.append(boot, number, message, told)
         except SpoolUnwritable:
             if not has_room:
                 raise
-            return self._ram.append(boot, number, message)  # read-only flash; what it holds is older all the same
+            return self._append_to_ram(
+                boot, number, message, told
+            )  # read-only flash; what it holds is older all the same
+
+    def _append_to_ram(self, boot: bytes, number: int, message: bytes, told: int) -> SpoolEntry:
+        entry = self._ram.append(boot, number, message, told)
+        if told:
+            self._flash.tell(told)  # the notes lie on flash: only flash evicts
+        return entry
 
     def read(self, entry: SpoolEntry) -> bytes:
         """The batch's bytes. Raises SpoolUnwritable."""
@@ -92,5 +123,5 @@ class TieredSpool:
     def _move_to_flash(self) -> None:
         """Each batch is on flash before it leaves RAM: a crash between leaves it in both, and the cloud stores it once."""
         for entry in self._ram.entries():
-            self._flash.append(entry.boot, entry.number, self._ram.read(entry))
+            self._flash.append(entry.boot, entry.number, self._ram.read(entry), entry.told)
             self._ram.acknowledge(entry)

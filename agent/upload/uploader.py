@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -31,10 +32,15 @@ class UploadCounts:
 
 
 class Uploader:
-    """Sends one message and says what is to be done with it."""
+    """Sends one message and says what is to be done with it.
 
-    def __init__(self, sender: Sender) -> None:
+    ``is_ours`` tells whether this agent signed a message, as it is now. It is asked where the cloud knows neither agent nor signature: one
+    file whose bits have flipped, or of an enrolment before this one, must not hold up all those behind it.
+    """
+
+    def __init__(self, sender: Sender, is_ours: Callable[[bytes], bool] = lambda _message: True) -> None:
         self._sender = sender
+        self._is_ours = is_ours
         self.counts = UploadCounts()
         self.last_trouble = ""
 
@@ -54,6 +60,11 @@ class Uploader:
             self.counts.refused += 1
             self.last_trouble = f"the cloud refused a batch with status {response.status}: {_said(response)}"
             log.error("upload_refused", status=response.status, said=_said(response))
+        elif answer.verdict is Verdict.LOCKED_OUT and not self._is_ours(message):
+            self.counts.refused += 1
+            self.last_trouble = f"a batch in the spool does not bear this agent's signature (status {response.status}); it was set aside"
+            log.error("upload_refused", status=response.status, said=self.last_trouble)
+            return Verdict.REFUSED, None
         elif answer.verdict is Verdict.LOCKED_OUT:
             self.last_trouble = (
                 f"the cloud does not take this agent's batches (status {response.status}: {_said(response)})"
