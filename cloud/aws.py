@@ -31,6 +31,7 @@ import structlog
 from sqlalchemy import Engine as Database
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 
 from cloud.analyst import Analyst
 from cloud.aws_clients import make_client
@@ -48,7 +49,7 @@ from cloud.databases.postgres import (
     stream_lock,
 )
 from cloud.fleet.registry import Fleet
-from cloud.ingest.app import Ingest
+from cloud.ingest.app import Ingest, PastTheRouter
 from cloud.log import LEVELS, configure
 from cloud.stores.base import StoreError
 from cloud.stores.s3 import S3Store
@@ -133,7 +134,11 @@ class Aws:
         return Thresholds(options.records, options.bytes, options.seconds)
 
     def app(self) -> Starlette:
-        """Ingest, as the load balancer sees it."""
+        """Ingest, the merchant's pages and the store's, as the load balancer sees them."""
+        from cloud.dashboard.app import Dashboard
+        from cloud.dashboard.headers import SafeHeaders
+        from cloud.portal.app import StorePage
+
         watch = LagWatch(self.positions, round(self.config.stream.retention_h * 3_600_000 * FULL_SHARE))
         writer = self.writer(watch.why_full)
 
@@ -145,7 +150,16 @@ class Aws:
             writer.close()
             self.close()
 
-        return Starlette(routes=Ingest(writer, self.fleet, self.now_ms).routes(), lifespan=lifespan)
+        ingest = Ingest(writer, self.fleet, self.now_ms)
+        dashboard = Dashboard(self.database, self.fleet, self.now_ms)
+        store_page = StorePage(self.database, self.fleet, self.now_ms)
+        pages = [*dashboard.routes(), *store_page.merchant_routes(dashboard.gate), *store_page.routes()]
+        return Starlette(
+            routes=[*ingest.routes(), *pages],
+            middleware=[Middleware(PastTheRouter, batches=ingest.batches), Middleware(SafeHeaders)],
+            exception_handlers={404: dashboard.not_there},
+            lifespan=lifespan,
+        )
 
     def close(self) -> None:
         """Let go of the database."""

@@ -120,6 +120,7 @@ def test_a_stream_that_throttles_for_long_is_503_with_retry_after_and_nothing_is
         True,
     )
     assert httpx.get(f"{url}/readyz").status_code == 200
+    assert "Sign in" in httpx.get(f"{url}/", follow_redirects=True).text, "the pages are there as well"
 
     cloud.kinesis_proxy.choose = lambda *_: None
     assert httpx.post(f"{url}/v1/batches", content=batches[0].message, timeout=20).status_code == 202

@@ -21,7 +21,7 @@ from agent.wire.codec import encode_batch, inflate
 from agent.wire.cose import sign_message
 from agent.wire.errors import WireError
 from agent.wire.model import LedgerCounts, WindowEstimate
-from cloud.consumer.consumer import COMPACT_FROM
+from cloud.consumer.consumer import COMPACT_FROM, Consumer
 from cloud.consumer.transform import read_batch
 from cloud.databases.tables import agents, dirty_days
 from cloud.stores.base import StoreError
@@ -413,3 +413,18 @@ def test_each_mark_is_another_one_also_within_one_millisecond(cloud):
             marks += connection.execute(select(dirty_days.c.since_ms)).scalars()
 
     assert len(set(marks)) == 3 and marks == sorted(marks)
+
+
+def test_a_former_consumer_that_writes_late_takes_no_row_away(cloud):
+    """After a takeover it may still be under way with the first of the records that its successor has stored, and come last."""
+    parts = (cloud.embedded.store, cloud.embedded.database, cloud.embedded.fleet, cloud.clock)
+    former, successor = (Consumer(cloud.embedded.stream, *parts, is_alone=False) for _ in range(2))
+    cloud.append(heard(0, stay(1, BEGIN_MS, 6)))
+    under_way = cloud.embedded.stream.read(1)
+    cloud.append(heard(1, stay(2, BEGIN_MS, 6)))
+    successor.drain()
+    former._emit(under_way)
+    cloud.embedded.work()
+
+    assert len(distinct(lake_rows(cloud, "sightings"))) == 2
+    assert cloud.day()["visitors"]["value"] == 2
