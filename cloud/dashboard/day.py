@@ -148,7 +148,7 @@ class DayPages:
 
     def _shown(self, viewer: Viewer, asked: AskedDay, spoken: Language) -> dict[str, Any]:
         site, key = asked.site, (viewer, asked.site.site, asked.date, asked.preset)
-        zone, is_count = site.zone(), site.legal_mode == "count"
+        zone, is_count = site.zone(), site.modes.on(asked.date) == "count"
         quarters, ledger = self._queries.quarters(*key), self._queries.ledger(viewer, site.site, asked.date)
         agents = self._queries.agents(viewer, site.site)
         charts = CHARTS_COUNT if is_count else CHARTS_DAY
@@ -178,7 +178,7 @@ class DayPages:
         self, viewer: Viewer, asked: AskedDay, quarters: dict[str, list[Figure]], spoken: Language
     ) -> tuple[list[view.Tile], list[view.Tile]]:
         inside = self._inside(asked, quarters, spoken)
-        if asked.site.legal_mode == "count":
+        if asked.site.modes.on(asked.date) == "count":
             return [], [inside]
         figures = self._queries.day(viewer, asked.site.site, asked.date, asked.preset)
         words = self._comparisons(viewer, asked, figures, spoken)
@@ -191,7 +191,7 @@ class DayPages:
     def _inside(self, asked: AskedDay, quarters: dict[str, list[Figure]], spoken: Language) -> view.Tile:
         """Today: the last whole quarter-hour, and when it was fullest. Another day: when it was fullest."""
         site = asked.site
-        metric = "heard_inside" if site.legal_mode == "count" else "occupancy"
+        metric = "heard_inside" if site.modes.on(asked.date) == "count" else "occupancy"
         rows, now_ms = quarters.get(metric, []), self._now_ms()
         best = view.peak(rows)
         busiest = (

@@ -6,20 +6,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import ColumnElement, Engine, Select, Table, func, select
 
 from cloud.accounts.viewer import Viewer, visible_sites
 from cloud.dashboard.ranges import HeardQuarter, HeatCell, heat
 from cloud.databases.tables import agents, day_figures, dwell_buckets, ledger_days, quarter_figures, sites
-from cloud.domain.publish import ADDITIVE, Bucket, Figure, K, publish_buckets, publish_day, publish_quarters
+from cloud.domain.publish import (
+    ADDITIVE,
+    PARTS_OF,
+    PUBLISHED,
+    Bucket,
+    Figure,
+    K,
+    publish_buckets,
+    publish_day,
+    publish_quarters,
+)
 from cloud.domain.site import Site
 from cloud.fleet.registry import site_of
 
-Row = dict[str, Any]
+Row = Mapping[str, Any]
 
 
 class Queries:
@@ -110,12 +120,19 @@ class Queries:
     # --- several days -----------------------------------------------------------------------------------------------
 
     def days(
-        self, viewer: Viewer, names: Sequence[str], dates: Iterable[str], preset: str
+        self,
+        viewer: Viewer,
+        names: Sequence[str],
+        dates: Sequence[str],
+        preset: str,
+        metrics: Sequence[str] = PUBLISHED,
     ) -> dict[str, dict[str, dict[str, Figure]]]:
-        """Store -> date -> metric -> figure."""
+        """Store -> date -> metric -> figure. A part asked for without its whole (``PARTS_OF``) would be published blindly: both, or neither."""
+        if any(PARTS_OF.get(metric, metric) not in metrics for metric in metrics):
+            raise AssertionError("cannot happen: no page asks for a part without its whole")
         found: dict[str, dict[str, list[Row]]] = {}
         columns = day_figures.c
-        where = (columns.site.in_(names), columns.date.in_(list(dates)))
+        where = (columns.site.in_(names), columns.date.in_(dates), columns.metric.in_(metrics))
         for row in self._rows(viewer, day_figures, *where, preset=preset):
             found.setdefault(row["site"], {}).setdefault(row["date"], []).append(row)
         return {name: {date: publish_day(rows) for date, rows in sorted(days.items())} for name, days in found.items()}
@@ -165,7 +182,7 @@ class Queries:
         equal = [table.c[name] == value for name, value in where.items()]
         query: Select[Any] = select(table).where(*equal, *conditions, _visible(viewer, table))
         with self._database.connect() as connection:
-            return [dict(row._mapping) for row in connection.execute(query)]
+            return cast(list[Row], connection.execute(query).mappings().all())
 
 
 def _visible(viewer: Viewer, table: Table) -> ColumnElement[bool]:

@@ -30,6 +30,8 @@ from cloud.domain.publish import K
 from cloud.domain.site import LEGAL_MODES, Hours, Site, SiteError, parse_hours
 from cloud.fleet.desk import Desk
 
+BLANK = "…" * 12
+"""On the sign, until the merchant said who answers for the data."""
 WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 KEY_LIFE_MIN = {"count": 5, "day": 24 * 60, "consent": 24 * 60}
 """Legal mode -> minutes that a pseudonym can mean anything (DESIGN section 6; CNIL: 5 minutes and 24 hours)."""
@@ -184,7 +186,7 @@ def sign_of(site: Site, controller: str, contact: str, code: str) -> dict[str, A
         "how": how,
         "never": say("sign.never"),
         "published": say("sign.published", k=K),
-        "controller": say("sign.controller", name=controller),
+        "controller": say("sign.controller", name=controller if contact else BLANK),
         "rights": say("sign.rights", contact=contact) if contact else "",
     }
 

@@ -34,6 +34,8 @@ from cloud.domain.publish import Figure
 from cloud.domain.site import Site
 
 COLUMNS = ("visitors", "passers_by", "capture_rate", "dwell_median_s", "engaged", "bounced")
+SUMMED = ("visitors", "passers_by", "dwell_median_s")
+"""What the first four columns are made of: a rate over several days comes from the sums."""
 PER_DAY = ("visitors", "passers_by", "engaged", "bounced")
 HEAT_STEPS = 8
 BAR_STEPS = 20
@@ -70,7 +72,7 @@ class WeekPages:
             asked = self._asked.range(viewer, site, request.query_params)
         except NotThere as error:
             return self._pages.refuse(request, 404, error.key, **error.values)
-        days = self._queries.days(viewer, [site.site], asked.dates(), asked.preset).get(site.site, {})
+        days = self._queries.days(viewer, [site.site], asked.dates(), asked.preset, SUMMED).get(site.site, {})
         summary = sum_up(days)
         return self._pages.page(
             request,
@@ -128,7 +130,8 @@ class WeekPages:
             asked = self._asked.range(viewer, None, request.query_params)
         except NotThere as error:
             return self._pages.refuse(request, 404, error.key, **error.values)
-        found = self._queries.days(viewer, [site.site for site in sites], asked.dates(), asked.preset)
+        names = [site.site for site in sites]
+        found = self._queries.days(viewer, names, asked.dates(), asked.preset, SUMMED)
         summaries = {site.site: sum_up(found.get(site.site, {})) for site in sites}
         most = max((_mean_of(summary) for summary in summaries.values()), default=0.0)
         ranked = sorted(sites, key=lambda site: (-_mean_of(summaries[site.site]), site.name))
