@@ -149,9 +149,10 @@ def page(found: dict[str, list[list[Figure]]], command: str) -> str:
     lines = [
         "# Whole days in a store",
         "",
-        f"Simulated days of 2,000 shoppers ({seeds} seeds in each of {len(found)} kinds of store), through the whole agent and the shared SQL,",
-        "beside the simulator's truth. Each store is calibrated by an installer's walk of four minutes with one phone, as a real one would be; nothing else is fitted. Passers-by who",
-        "send nothing while they are in range cannot be heard by anybody and are left out (4 % in the street, 13 % in the mall).",
+        f"Simulated days of 2,000 shoppers ({seeds} seeds in each of {len(found)} kinds of store), through the whole agent and the",
+        "shared SQL, beside the simulator's truth. Each store is calibrated by an installer's walk of four minutes with one phone, as a",
+        "real one would be; nothing else is fitted. Passers-by who send nothing while they are in range cannot be heard by anybody and",
+        "are left out (4 % in the street, 13 % in the mall).",
         "",
         f"    {command}",
         "",
@@ -170,8 +171,9 @@ def page(found: dict[str, list[list[Figure]]], command: str) -> str:
             )
     lines += [
         "",
-        "What falls short: the simulator's phones keep their rhythm better than real ones do (docs/accuracy.md has the real ones), and a walk with one",
-        "phone moves the threshold by what that phone is louder or softer than others, which is most of the error that is left for visitors.",
+        "What falls short: the simulator's phones keep their rhythm better than real ones do (docs/accuracy.md has the real ones), and",
+        "a walk with one phone moves the threshold by what that phone is louder or softer than others, which is most of the error that",
+        "is left for visitors.",
     ]
     return "\n".join(lines) + "\n"
 
