@@ -7,23 +7,21 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import asynccontextmanager
-from datetime import date as Date
-from datetime import timedelta
 from pathlib import Path
 from typing import IO, Any
 
 import structlog
 from sqlalchemy import Engine as Database
-from sqlalchemy import delete, select
+from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 
+from cloud.analyst import Analyst
 from cloud.consumer.consumer import Consumer
-from cloud.databases.base import migrate, upsert
+from cloud.databases.base import migrate
 from cloud.databases.sqlite import sqlite_database
-from cloud.databases.tables import dirty_days, ledger_days
-from cloud.domain.site import QUARTER_S, Site
+from cloud.databases.tables import dirty_days
 from cloud.fleet.registry import Fleet
 from cloud.ingest.app import Ingest, PastTheRouter
 from cloud.portal.shoppers import Shoppers
@@ -31,7 +29,7 @@ from cloud.stores.base import StoreError
 from cloud.stores.local_dir import LocalDirStore
 from cloud.streams.base import StreamError
 from cloud.streams.sqlite_log import SqliteStream
-from cloud.warehouse.analyse import DayReport, analyse_day
+from cloud.warehouse.analyse import DayReport
 from cloud.warehouse.base import EngineError
 from cloud.warehouse.duckdb_engine import DuckDbEngine
 
@@ -84,9 +82,7 @@ class Embedded:
         self.engine = DuckDbEngine()
         self.consumer = Consumer(self.stream, self.store, self.database, self.fleet, now_ms)
         self.shoppers = Shoppers(self.database, now_ms)
-        self.figures_version = 0
-        """Grows with every analysis."""
-        self._looked_ms = 0
+        self.analyst = Analyst(self.engine, self.store, self.database, self.fleet, now_ms)
         self._lock: IO[str] | None = None
         self._wake = threading.Event()
         self._stopping = threading.Event()
@@ -98,58 +94,23 @@ class Embedded:
     def work(self) -> int:
         """Bring everything that waits into the lake and the figures; gives the number of records."""
         records = self.consumer.drain(self._stopping.is_set)
-        self._mark_elapsed()
+        self.fleet.apply_modes()
+        self.analyst.mark_elapsed(self.shoppers.purge)
         self.analyse_dirty()
         return records
 
     def analyse_dirty(self) -> list[DayReport]:
-        """Compute the days again that have new data. A day that cannot be computed stops none of the others; its error comes last."""
-        with self.database.connect() as connection:
-            waiting = list(connection.execute(select(dirty_days).order_by(dirty_days.c.since_ms)))
-        reports, failed = [], None
-        for row in waiting:
-            if self._stopping.is_set():
-                break
-            try:
-                reports.append(self.analyse(row.site, row.date))
-            except Exception as error:
-                log.error("day_failed", site=row.site, date=row.date, error=_said(error))
-                failed = error
-                continue
-            columns = dirty_days.c
-            with self.database.begin() as connection:  # unless more came meanwhile
-                same = (columns.site == row.site, columns.date == row.date, columns.since_ms == row.since_ms)
-                connection.execute(delete(dirty_days).where(*same))
-        if failed:
-            raise failed
-        return reports
-
-    def _mark_elapsed(self) -> None:
-        """Once a quarter-hour: a day that was not over at the last look has grown, also where nothing came. Without this an access
-        point that dies at noon would have been heard all day."""
-        now_ms, before_ms = self.now_ms(), self._looked_ms
-        if now_ms // (QUARTER_S * 1000) == before_ms // (QUARTER_S * 1000):
-            return
-        days = {(site.site, day) for site in self.fleet.sites() for day in _last_days(site, now_ms, before_ms)}
-        with self.database.begin() as connection:
-            heard = connection.execute(select(ledger_days.c.site, ledger_days.c.date).distinct())
-            for site, day in sorted(days & {(row.site, row.date) for row in heard}):
-                upsert(connection, dirty_days, {"site": site, "date": day}, {"since_ms": now_ms})
-        self.shoppers.purge()
-        self._looked_ms = now_ms
+        """Compute the days again that have new data. See ``Analyst.analyse_dirty``."""
+        return self.analyst.analyse_dirty(self._stopping.is_set)
 
     def analyse(self, site: str, date: str) -> DayReport:
         """Compute one day."""
-        found = self.fleet.site(site)
-        if found is None:
-            raise AssertionError("cannot happen: days become dirty for sites that exist")
-        begun = time.monotonic()
-        report = analyse_day(self.engine, self.store, self.database, found, date, self.now_ms())
-        self.figures_version += 1
-        log.info(
-            "day_analysed", site=site, date=date, figures=report.figures, seconds=round(time.monotonic() - begun, 3)
-        )
-        return report
+        return self.analyst.analyse(site, date)
+
+    @property
+    def figures_version(self) -> int:
+        """Grows with every analysis."""
+        return self.analyst.figures_version
 
     # --- the worker ---------------------------------------------------------------------------------------------------
 
@@ -225,13 +186,6 @@ class Embedded:
 def _said(error: Exception) -> str:
     """An error of a part speaks for itself; of any other the kind is needed too."""
     return str(error) if isinstance(error, TROUBLES) else repr(error)
-
-
-def _last_days(site: Site, now_ms: int, since_ms: int) -> list[str]:
-    """The local dates of today and yesterday that were not over at ``since_ms``."""
-    today = Date.fromisoformat(site.date_of(now_ms))
-    days = [day.isoformat() for day in (today, today - timedelta(days=1))]
-    return [day for day in days if site.day_bounds_ms(day)[1] > since_ms]
 
 
 def open_database(folder: Path) -> Database:

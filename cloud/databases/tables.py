@@ -108,6 +108,7 @@ sites = Table(
     Column("allows_replay", Boolean, nullable=False),
     Column("created_ms", BigInteger, nullable=False),
     Column("merchant", String(64), nullable=False, server_default="main", comment="whose store it is; see merchants"),
+    Column("mode_history", Text, comment="JSON: [[first local date, legal mode], ...]; absent: legal_mode, ever since"),
     CheckConstraint("legal_mode IN ('count', 'day', 'consent')", name="legal_mode"),
 )
 
@@ -124,6 +125,8 @@ agents = Table(
     Column("last_received_ms", BigInteger),
     Column("config_hash", String(16)),
     Column("clock", String(16), comment="what the last batch said of the access point's clock"),
+    Column("former_key", LargeBinary(32), comment="the key before public_key: taken for what it signed until then"),
+    Column("rekeyed_ms", BigInteger, comment="when public_key took its place"),
     CheckConstraint("state IN ('active', 'revoked')", name="state"),
 )
 

@@ -8,10 +8,12 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from cloud.domain.modes import LEGAL_MODES as LEGAL_MODES
+from cloud.domain.modes import ModeHistory
+
 QUARTER_S = 900
 SITE_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 CLOCK_TIME = re.compile(r"(\d{1,2}):(\d{2})-(\d{1,2}):(\d{2})")
-LEGAL_MODES = ("count", "day", "consent")
 Hours = dict[int, list[tuple[str, str]]]
 """Weekday (Monday 0) -> spans as ("HH:MM", "HH:MM"); "24:00" is the end of the day."""
 
@@ -31,6 +33,13 @@ class Site:
     allows_replay: bool = False
     opening_hours: Hours = field(default_factory=dict)
     merchant: str = "main"
+    history: ModeHistory | None = None
+    """None: ``legal_mode``, ever since."""
+
+    @property
+    def modes(self) -> ModeHistory:
+        """Which mode it ran in on which day."""
+        return self.history or ModeHistory.of(self.legal_mode)
 
     def zone(self) -> ZoneInfo:
         """The time zone."""

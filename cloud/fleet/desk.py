@@ -63,13 +63,15 @@ class Desk:
             row = connection.execute(select(sites).where(*mine)).one_or_none()
             if row is None:
                 raise SiteError("there is no store of that name")
-            changed = replace(site_of(row), **changes)
+            before = site_of(row)
+            changed = replace(before, **changes)
             check_site(changed)
+            history = before.modes.changed(changed.date_of(self._now_ms()), changed.legal_mode)
             values = {
                 "name": changed.name,
                 "time_zone": changed.time_zone,
-                "legal_mode": changed.legal_mode,
                 "opening_hours": changed.hours_as_json(),
+                **(self._fleet.mode_values(changed, history) if "legal_mode" in changes else {}),
             }
             connection.execute(update(sites).where(*mine).values(**values))
             for what in changes:

@@ -6,13 +6,15 @@ import hashlib
 import json
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from sqlalchemy import Engine, Row, insert, select, update
+from sqlalchemy import Connection, Engine, Row, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
+from cloud.accounts.audit import note
 from cloud.databases.tables import agent_configs, agents, enrolment_tokens, merchants, sites
-from cloud.domain.site import Site, SiteError, check_site, hours_from_json
+from cloud.domain.modes import ModeHistory, history_from_json
+from cloud.domain.site import LEGAL_MODES, Site, SiteError, check_site, hours_from_json
 
 TOKEN_LIFE_S = 24 * 3600
 TOKEN_PREFIX = "ivz-"  # noqa: S105  a label, not a secret
@@ -32,8 +34,20 @@ class AgentRecord:
     site: str
     public_key: bytes
     is_revoked: bool
-    legal_mode: str
-    allows_replay: bool
+    site_then: Site
+    """Its site: which legal mode a window must have depends on its day."""
+    former_key: bytes | None = None
+    """The key before this one; see ``rekeyed_ms``."""
+    rekeyed_ms: int = 0
+
+    @property
+    def allows_replay(self) -> bool:
+        """True where its site takes captures of any time."""
+        return self.site_then.allows_replay
+
+    def mode_at(self, time_ms: int) -> str:
+        """The legal mode of its site at a time."""
+        return self.site_then.modes.on(self.site_then.date_of(time_ms))
 
 
 class Fleet:
@@ -45,8 +59,8 @@ class Fleet:
 
     # --- sites ------------------------------------------------------------------------------------------------------
 
-    def add_site(self, site: Site) -> None:
-        """Raises SiteError for a site that cannot be or is there already."""
+    def add_site(self, site: Site, by: str = "") -> None:
+        """Raises SiteError for a site that cannot be or is there already. ``by``, here and below: who does it, for the audit."""
         check_site(site)
         row = {
             "site": site.site,
@@ -66,6 +80,7 @@ class Fleet:
                         f"merchant {site.merchant!r} does not exist; add it with: ivizone-cloud merchant add {site.merchant}"
                     )
                 connection.execute(insert(sites), row)
+                self._note(connection, site.merchant, by, "site_added", site.site)
         except IntegrityError as error:
             raise SiteError(f"site {site.site!r} is there already; choose another name") from error
 
@@ -73,23 +88,57 @@ class Fleet:
         """A site, None where there is none."""
         with self._database.connect() as connection:
             row = connection.execute(select(sites).where(sites.c.site == name)).one_or_none()
-        return site_of(row) if row else None
+        return self._now(site_of(row)) if row else None
 
     def sites(self) -> list[Site]:
         """All sites, by name."""
         with self._database.connect() as connection:
-            return [site_of(row) for row in connection.execute(select(sites).order_by(sites.c.site))]
+            return [self._now(site_of(row)) for row in connection.execute(select(sites).order_by(sites.c.site))]
+
+    def set_mode(self, name: str, mode: str, by: str = "") -> Site:
+        """Choose a store's legal mode; ``cloud.domain.modes`` says from which day it holds. Gives the store as it is now. Raises SiteError."""
+        if mode not in LEGAL_MODES:
+            raise SiteError(f"legal mode {mode!r} is unknown; use {', '.join(LEGAL_MODES)}")
+        site = self.site(name)
+        if site is None:
+            raise SiteError(f"site {name!r} does not exist; `ivizone-cloud site ls` lists them")
+        history = site.modes.changed(site.date_of(self._now_ms()), mode)
+        with self._database.begin() as connection:
+            connection.execute(update(sites).where(sites.c.site == name).values(**self.mode_values(site, history)))
+            self._note(connection, site.merchant, by, "site_mode_changed", f"{name} {mode}")
+        return self._now(replace(site, history=history))
+
+    def mode_values(self, site: Site, history: ModeHistory) -> dict[str, str]:
+        """The columns of ``sites`` that say so."""
+        return {"legal_mode": history.on(site.date_of(self._now_ms())), "mode_history": history.as_json()}
+
+    def apply_modes(self) -> None:
+        """Where the day has come from which another mode holds, the table says it too."""
+        with self._database.begin() as connection:
+            for row in connection.execute(select(sites).where(sites.c.mode_history.is_not(None))).all():
+                values = self.mode_values(site_of(row), site_of(row).modes)
+                if values["legal_mode"] != row.legal_mode:
+                    connection.execute(update(sites).where(sites.c.site == row.site).values(**values))
+
+    def _now(self, site: Site) -> Site:
+        return replace(site, legal_mode=site.modes.on(site.date_of(self._now_ms())))
+
+    def _note(self, connection: Connection, merchant: str, by: str, action: str, subject: str) -> None:
+        if by:
+            note(connection, merchant, by, self._now_ms(), action, subject)
 
     # --- access points ------------------------------------------------------------------------------------------------
 
-    def make_token(self, site: str) -> str:
+    def make_token(self, site: str, by: str = "") -> str:
         """A one-time token that enrols an access point for ``site`` within a day. Raises SiteError."""
-        if self.site(site) is None:
+        known = self.site(site)
+        if known is None:
             raise SiteError(f"site {site!r} does not exist; add it with: ivizone-cloud site add {site}")
         token = TOKEN_PREFIX + secrets.token_urlsafe(24)
         row = {"token_hash": _token_hash(token), "site": site, "expires_ms": self._now_ms() + TOKEN_LIFE_S * 1000}
         with self._database.begin() as connection:
             connection.execute(insert(enrolment_tokens), row)
+            self._note(connection, known.merchant, by, "enrolment_token_made", site)
         return token
 
     def enrol(self, token: str, public_key: bytes, software: str) -> tuple[str, Site]:
@@ -123,14 +172,31 @@ class Fleet:
     def agent(self, name: str) -> AgentRecord | None:
         """What ingest needs to know of an access point, None where it is unknown."""
         with self._database.connect() as connection:
-            row = connection.execute(
-                select(agents, sites.c.legal_mode, sites.c.allows_replay).join(sites).where(agents.c.agent == name)
-            ).one_or_none()
-        if row is None:
-            return None
+            row = connection.execute(select(agents).where(agents.c.agent == name)).one_or_none()
+            if row is None:
+                return None
+            site = site_of(connection.execute(select(sites).where(sites.c.site == row.site)).one())
         return AgentRecord(
-            row.agent, row.site, row.public_key, row.state == "revoked", row.legal_mode, row.allows_replay
+            row.agent,
+            row.site,
+            row.public_key,
+            row.state == "revoked",
+            site,
+            row.former_key,
+            row.rekeyed_ms or 0,
         )
+
+    def change_key(self, agent: str, public_key: bytes) -> None:
+        """Take another key (32 bytes) of an access point; the former one is remembered for what it signed. The same again changes nothing."""
+        c = agents.c
+        mine = (c.agent == agent, c.public_key != public_key)
+        with self._database.begin() as connection:
+            row = connection.execute(select(c.public_key, sites.c.merchant).join(sites).where(*mine)).one_or_none()
+            if row is None:
+                return
+            values = {"public_key": public_key, "former_key": row.public_key, "rekeyed_ms": self._now_ms()}
+            connection.execute(update(agents).where(*mine).values(**values))
+            self._note(connection, row.merchant, agent, "agent_key_changed", agent)
 
     def config_of(self, agent: str) -> dict[str, dict[str, float]]:
         """Section -> option -> value of the newest version of an access point's configuration; empty without one."""
@@ -146,12 +212,16 @@ class Fleet:
         with self._database.connect() as connection:
             return list(connection.execute(select(agents).where(agents.c.site == site).order_by(agents.c.agent)))
 
-    def revoke(self, agent: str) -> bool:
+    def revoke(self, agent: str, by: str = "") -> bool:
         """Take nothing more from an access point. False where it is unknown."""
+        query = select(sites.c.merchant).join(agents).where(agents.c.agent == agent)
         with self._database.begin() as connection:
-            return (
-                connection.execute(update(agents).where(agents.c.agent == agent).values(state="revoked")).rowcount == 1
-            )
+            merchant = connection.execute(query).scalar_one_or_none()
+            if merchant is None:
+                return False
+            connection.execute(update(agents).where(agents.c.agent == agent).values(state="revoked"))
+            self._note(connection, merchant, by, "agent_revoked", agent)
+        return True
 
 
 def _token_hash(token: str) -> str:
@@ -169,4 +239,5 @@ def site_of(row: Row[tuple[object, ...]]) -> Site:
         bool(r["allows_replay"]),
         hours_from_json(r["opening_hours"]),
         r["merchant"],
+        history_from_json(r["mode_history"], r["legal_mode"]),
     )

@@ -132,8 +132,7 @@ class Ingest:
         return Response(content, media_type="application/json", headers={"ETag": etag})
 
     def _config_of(self, site: Site) -> dict[str, Any]:
-        mode = "count" if site.legal_mode == "count" else "day"
-        return {"privacy": {"mode": mode, "day_offset_min": site.key_day_offset_min(self._now_ms())}}
+        return {"privacy": {"mode": site.legal_mode, "day_offset_min": site.key_day_offset_min(self._now_ms())}}
 
     async def healthz(self, _request: Request) -> Response:
         """The process answers."""
@@ -203,7 +202,7 @@ class Batches:
             header,
             agent=record.agent,
             site=record.site,
-            legal_mode=record.legal_mode,
+            legal_mode=record.mode_at(header.window_start_ms),
             allows_replay=record.allows_replay,
             now_ms=now_ms,
         )
@@ -221,13 +220,19 @@ class Batches:
 
 
 class PastTheRouter:
-    """A middleware that hands batches to ``batches`` and everything else to the application behind it."""
+    """A middleware that hands batches to ``batches`` and everything else to the application behind it, but for what is no request: a
+    query of other bytes than ASCII, which no URL can have (RFC 3986, section 2) and which the framework would fail at."""
 
     def __init__(self, app: ASGIApp, batches: ASGIApp) -> None:
         self._app = app
         self._batches = batches
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and not scope["query_string"].isascii():
+            await _refusal(Rejected(400, "the query has bytes that are not ASCII; write them as %XX"))(
+                scope, receive, send
+            )
+            return
         is_batch = scope["type"] == "http" and scope["path"] == BATCHES_PATH and scope["method"] == "POST"
         await (self._batches if is_batch else self._app)(scope, receive, send)
 

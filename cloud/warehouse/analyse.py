@@ -8,11 +8,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from sqlalchemy import Connection, select
 from sqlalchemy import Engine as Database
 
 from cloud.databases.base import replace_rows
+from cloud.databases.privacy_tables import held_days
 from cloud.databases.tables import day_figures, dwell_buckets, ledger_days, quarter_figures
 from cloud.domain.intervals import DeviceError, Interval, count_interval, device_error, share_interval
+from cloud.domain.modes import keeps_devices
 from cloud.domain.preset import presets
 from cloud.domain.site import QUARTER_S, Site
 from cloud.stores.base import ObjectStore
@@ -42,21 +45,26 @@ def analyse_day(
 ) -> DayReport:
     """Compute every figure of a site and local day under every preset, and put them in the place of what was there.
 
-    Raises EngineError, StoreError, SQLAlchemyError; then the figures that were there stay.
+    The day's own legal mode decides what is read, whatever mode the store has now. Of a day that was erased only the ledger is computed:
+    its figures were made of what is gone, and stay. Raises EngineError, StoreError, SQLAlchemyError; then the figures that were there stay.
     """
-    times = _Times(site, date, now_ms)
-    objects = _objects(store, site.site, date)
+    times, mode = _Times(site, date, now_ms), site.modes.on(date)
+    objects = _objects(store, site.site, date, mode)
     try:
         results = engine.run(objects, times.parameters())
     except EngineError:
-        objects = _objects(store, site.site, date)  # a compaction may have moved rows meanwhile; twice is no accident
+        # A compaction may have moved rows meanwhile; twice is no accident.
+        objects = _objects(store, site.site, date, mode)
         results = engine.run(objects, times.parameters())
     coverage = _Coverage(results["coverage"], times)
-    day = list(_day_figures(results, coverage.of_day(), site.legal_mode))
-    quarters = list(_quarter_figures(results, coverage, site.legal_mode, times))
-    buckets = [dict(row) for row in results["dwell_buckets"]] if site.legal_mode != "count" else []
+    day = list(_day_figures(results, coverage.of_day(), mode))
+    quarters = list(_quarter_figures(results, coverage, mode, times))
+    buckets = [dict(row) for row in results["dwell_buckets"]] if keeps_devices(mode) else []
     key = {"site": site.site, "date": date}
     with database.begin() as connection:
+        if keeps_devices(mode) and _is_closed(connection, site.site, date):
+            replace_rows(connection, ledger_days, [{**key, **row} for row in _ledger_rows(results)], **key)
+            return DayReport(site.site, date, len(objects["sightings"]), 0)
         replace_rows(connection, day_figures, [{**key, "computed_ms": now_ms, **row} for row in day], **key)
         replace_rows(connection, quarter_figures, [{**key, **row} for row in quarters], **key)
         replace_rows(connection, dwell_buckets, [{**key, **row} for row in buckets], **key)
@@ -64,8 +72,19 @@ def analyse_day(
     return DayReport(site.site, date, len(objects["sightings"]), len(day) + len(quarters))
 
 
-def _objects(store: ObjectStore, site: str, date: str) -> dict[str, list[str]]:
-    return {table: [store.location(name) for name in store.names(partition(table, site, date))] for table in QUERIED}
+def _objects(store: ObjectStore, site: str, date: str, mode: str) -> dict[str, list[str]]:
+    """What is read: of single devices in no other mode than theirs, and counts in mode ``count`` only."""
+    unread = "zone_counts" if keeps_devices(mode) else "sightings"
+    return {
+        table: [] if table == unread else [store.location(name) for name in store.names(partition(table, site, date))]
+        for table in QUERIED
+    }
+
+
+def _is_closed(connection: Connection, site: str, date: str) -> bool:
+    c = held_days.c
+    query = select(c.site).where(c.site == site, c.date == date, c.closed_ms.is_not(None))
+    return connection.execute(query).first() is not None
 
 
 def _ledger_rows(results: Mapping[str, list[dict[str, Any]]]) -> Iterator[dict[str, Any]]:
