@@ -50,6 +50,20 @@ test-browser: setup ## the pages in the system's Chromium: journeys, axe-core, g
 	@mkdir -p build/browser; command -v npm >/dev/null && npm install --prefix build/browser --no-audit --no-fund --silent axe-core@4 || echo "npm is not installed; accessibility is not checked" >&2
 	IVIZONE_BROWSER=1 $(BIN)/python -m pytest -q tests/browser $(TEST_ARGS)
 
+FIRST ?= 0
+SEEDS ?= $(FIRST)-$(shell expr $(FIRST) + 999)
+test-faults: setup ## a thousand seeded schedules of faults (SEEDS=17 plays one again, REPEAT=20 often)
+	PYTHONPATH=.:tests $(BIN)/python -m faults.run $(SEEDS) --repeat $(or $(REPEAT),1) --jobs $(or $(JOBS),1)
+
+TARGET ?= all
+SECONDS ?= 600
+fuzz: setup ## look for inputs that break something, SECONDS for each target (TARGET=frame for one)
+	@$(BIN)/python -c 'import atheris' 2>/dev/null || $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[fuzz]'
+	PYTHONPATH=.:tests $(BIN)/python -m fuzz.run $(TARGET) --seconds $(SECONDS)
+
+soak: setup ## a day at 200 frames a second through agent and cloud, faster than it lasts; writes docs/soak.json
+	PYTHONPATH=.:tests $(BIN)/python -m benchmarks.soak $(SOAK_ARGS)
+
 run: setup ## the embedded cloud on this machine (data in ./ivizone-data)
 	$(BIN)/ivizone-cloud serve
 

@@ -21,6 +21,8 @@ from agent.upload.uploader import UploadCounts, Uploader
 
 HURRIED_EVERY_S = 0.5
 """How often a wait for room looks whether the run shall end."""
+WORKER_RESTS_S = 1.0
+"""After a fault outside the sending itself."""
 MEMORY_BATCHES = 64
 """Batches that may wait in memory while the disk takes none: at most 4 MiB."""
 
@@ -184,18 +186,25 @@ class SpoolDelivery:
     # --- the worker -----------------------------------------------------------------------------------------------
 
     def _work(self) -> None:
-        while True:
-            with self._changed:
-                self._changed.wait_for(lambda: self.left or self._stopping)
-                if self._stopping:
-                    return
-                item = self._next()
-                self._spool.held = item[0] if item and isinstance(item[0], SpoolEntry) else None
-            wait_s = self._try_to_send(*item) if item else 1.0
-            with self._changed:
-                self._changed.notify_all()
-                if wait_s:
-                    self._changed.wait_for(lambda: self._stopping, wait_s)
+        while not self._stopping:
+            try:
+                self._turn()
+            except Exception:  # such as no memory left just now: a worker that is gone would send nothing ever after
+                time.sleep(WORKER_RESTS_S)
+
+    def _turn(self) -> None:
+        """Send the next batch, once there is one, and wait as long as the cloud's answer asks for."""
+        with self._changed:
+            self._changed.wait_for(lambda: self.left or self._stopping)
+            if self._stopping:
+                return
+            item = self._next()
+            self._spool.held = item[0] if item and isinstance(item[0], SpoolEntry) else None
+        wait_s = self._try_to_send(*item) if item else 1.0
+        with self._changed:
+            self._changed.notify_all()
+            if wait_s:
+                self._changed.wait_for(lambda: self._stopping, wait_s)
 
     def _next(self) -> tuple[SpoolEntry | SignedBatch, bytes] | None:
         entry = self._spool.oldest()

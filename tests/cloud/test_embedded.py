@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 from structlog.testing import capture_logs
-from support.clouds import DATE, HOUR_MS, MIN_MS, NOON_MS, Cloud, busy_hour, heard, stay
+from support.clouds import DATE, HOUR_MS, MIN_MS, NOON_MS, Cloud, busy_hour, heard, served, stay
 
 from cloud.databases.tables import day_figures
 from cloud.embedded import FolderTaken, claim
@@ -290,3 +291,15 @@ def test_a_stream_file_that_is_none_is_said(tmp_path):
 
     with pytest.raises(StreamError, match="not a database"):
         SqliteStream(tmp_path / "stream.sqlite")
+
+
+def test_a_query_of_other_bytes_than_ascii_is_refused(tmp_path):
+    """No URL can have one, httptools lets it through, and the framework answered 500 (found by fuzzing)."""
+    cloud = Cloud(tmp_path)
+    with served(cloud.embedded.app(works=False, is_open=True)) as client:
+        with socket.create_connection((client.base_url.host, client.base_url.port), 10) as line:
+            line.sendall(b"GET /sites/shop?date=\xff HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+            answer = line.makefile("rb").readline()
+    cloud.close()
+
+    assert b" 400 " in answer

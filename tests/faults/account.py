@@ -127,14 +127,13 @@ def unexplained(shop: Shop, flipped: set[Name], seen: dict[str, Any], truth: dic
         (flipped & names) - stored <= refused,
         f"flipped, and neither refused nor stored: {sorted(flipped - stored - refused)}",
     )
-    lost = names - stored - waiting - refused
-    lost -= made.gone_with_process | shop.lost_in_ram
+    unclear = (made.gone_with_process | shop.lost_in_ram) & (names - stored - waiting - refused)
+    lost = names - stored - waiting - refused - unclear
     if plan.is_live:
         told = sum(row[5] for row in seen["ledger"]) + Spool(shop.folder / "agent" / "spool", 1).untold_batches
-        check(
-            told == len(lost),
-            f"{len(lost)} batches were given up, ledgers and notes tell of {told}: {sorted(lost)[:3]}",
-        )
+        # A batch on its way to the disk when the process died may have come there, and have made room later.
+        is_told = len(lost) <= told <= len(lost | unclear)
+        check(is_told, f"{len(lost)} batches were given up, ledgers and notes tell of {told}: {sorted(lost)[:3]}")
         if plan.story != "evicted":
             check(not lost, f"{len(lost)} batches are nowhere: {sorted(lost)[:5]}")
     else:

@@ -105,10 +105,10 @@ class Schedule:
     def _begin(self, who: str, number: int, life: Any) -> tuple[int, Any, Any]:
         before = self.shop.begin(who) if life.loses_power else None
         work = (lambda: self.shop.agent_life(number, life)) if who == "agent" else (lambda: self.shop.cloud_life(life))
-        return self._fork(work), life, before
+        return self._fork(work, short=life.memory_mib is not None), life, before
 
     def _after(self, who: str, life: Any, code: int, before: Any) -> None:
-        if code == -signal.SIGALRM:
+        if code == -signal.SIGALRM and life.memory_mib is None:
             raise TimeoutError(f"{who} hangs")
         if code == -signal.SIGKILL:
             self.happened[f"{who} killed"] += 1
@@ -125,10 +125,10 @@ class Schedule:
         if life.memory_mib is not None:
             self.happened[f"{who} short of memory"] += 1
 
-    def _fork(self, work: Any) -> int:
-        from faults.world import forked
+    def _fork(self, work: Any, *, short: bool = False) -> int:
+        from faults.world import LIFE_S, WATCHDOG_S, forked
 
-        pid = forked(work, self.log)
+        pid = forked(work, self.log, WATCHDOG_S if short else LIFE_S)
         self._living.add(pid)
         return pid
 

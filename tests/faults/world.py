@@ -59,6 +59,8 @@ DRAIN_S = 1.5
 CALM_DRAIN_S = 40.0
 LIFE_S = 60.0
 """No process of a schedule lives longer: what hangs is a failure."""
+WATCHDOG_S = 8.0
+"""But where memory is short, a thread may never begin, and who waits for it stands still: a supervisor's watchdog ends that."""
 CLOUD_MS = NOON_MS + DAY_MS
 """The cloud's clock: a day after the shop's noon, so the whole day is over."""
 PEM = KEY.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
@@ -82,8 +84,8 @@ def limit_memory(life: Life) -> None:
         resource.setrlimit(resource.RLIMIT_AS, (most, most))
 
 
-def forked(work: Callable[[], int], log: Path) -> int:
-    """A process that does ``work`` and ends; gives its number."""
+def forked(work: Callable[[], int], log: Path, most_s: float = LIFE_S) -> int:
+    """A process that does ``work`` and ends, after ``most_s`` at the latest; gives its number."""
     pid = os.fork()
     if pid:
         return pid
@@ -92,7 +94,7 @@ def forked(work: Callable[[], int], log: Path) -> int:
         with log.open("a") as out:
             os.dup2(out.fileno(), 1)
             os.dup2(out.fileno(), 2)
-            signal.alarm(int(LIFE_S))
+            signal.alarm(int(most_s))
             code = work()
     except BaseException:
         with suppress(BaseException):
