@@ -296,10 +296,12 @@ def test_a_stream_file_that_is_none_is_said(tmp_path):
 def test_a_query_of_other_bytes_than_ascii_is_refused(tmp_path):
     """No URL can have one, httptools lets it through, and the framework answered 500 (found by fuzzing)."""
     cloud = Cloud(tmp_path)
-    with served(cloud.embedded.app(works=False, is_open=True)) as client:
-        with socket.create_connection((client.base_url.host, client.base_url.port), 10) as line:
-            line.sendall(b"GET /sites/shop?date=\xff HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
-            answer = line.makefile("rb").readline()
+    with (
+        served(cloud.embedded.app(works=False, is_open=True)) as client,
+        socket.create_connection((client.base_url.host, client.base_url.port), 10) as line,
+    ):
+        line.sendall(b"GET /sites/shop?date=\xff HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        answer = line.makefile("rb").readline()
     cloud.close()
 
     assert b" 400 " in answer
