@@ -167,6 +167,7 @@ class Portal:
         seeds = asked.seeds(shopper)
         held = self.offers.held(site, seeds)
         cards = [card(one, asked.spoken, held, seeds) for one in due if one.is_shown()]
+        cards = [one for one in cards if one["number"] is not None or not one["has_code"]]  # else it is among the codes
         today = site.date_of(self._now_ms())
         if not seeds and any(one["number"] is not None for one in cards):
             asked = replace(asked, ticket=new_token(secrets.token_bytes))
@@ -404,7 +405,7 @@ def card(due: Due, spoken: Language, held: list[HeldCode], seeds: tuple[bytes, .
         "language": code,
         "number": number,
         "has_code": bool(drawn),
-        "until": short_date(offer.schedule.last_date, spoken),
+        "until": day_text(offer.schedule.last_date, spoken),
         "left": left if left is not None and left <= FEW_LEFT else None,
     }
 
@@ -416,14 +417,17 @@ def shown_code(held: HeldCode, spoken: Language) -> dict[str, Any]:
         "title": words.title,
         "language": code,
         "code": spaced(held.code),
-        "until": short_date(held.last_date, spoken),
+        "until": day_text(held.last_date, spoken),
         "is_used": held.is_used,
     }
 
 
-def short_date(day: str | None, spoken: Language) -> str | None:
-    """20 Nov, None for none."""
-    return spoken.short_date(date.fromisoformat(day)) if day else None
+def day_text(day: str | None, spoken: Language) -> str | None:
+    """20 November, 20 novembre, 20 de novembro; None for none."""
+    if day is None:
+        return None
+    found = date.fromisoformat(day)
+    return spoken.say("page.day", day=found.day, month=spoken.say(f"calendar.month.{found.month}"))
 
 
 def hours_of(site: Site, day: str) -> list[tuple[str, str]]:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import date
 from typing import Any
 
 from starlette.concurrency import run_in_threadpool
@@ -22,7 +21,7 @@ from starlette.routing import BaseRoute, Route
 from cloud.accounts.limits import neighbourhood
 from cloud.accounts.secrets import hash_of
 from cloud.domain.site import Site
-from cloud.portal.page import HEADERS, Asked, Portal, Refused
+from cloud.portal.page import HEADERS, Asked, Portal, Refused, day_text
 from cloud.portal.till import EXPIRED, GOOD, REDEEMED, UNKNOWN, USED, Checked, Till
 from cloud.portal.words import chosen
 
@@ -133,7 +132,7 @@ class TillPages:
 def _shown(found: Checked, asked: Asked) -> dict[str, Any]:
     words = (found.words or {}).get(asked.spoken.code) or next(iter((found.words or {}).values()), None)
     day = found.used_date if found.outcome == USED else found.last_date
-    spoken_day = asked.spoken.short_date(date.fromisoformat(day)) if day else ""
+    spoken_day = day_text(day, asked.spoken) or ""
     text = asked.spoken.say(f"till.{found.outcome}", date=spoken_day)
     is_good = found.outcome in (GOOD, REDEEMED)
     return {"words": words, "text": text, "is_good": is_good, "may_redeem": found.outcome == GOOD}

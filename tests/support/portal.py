@@ -174,6 +174,10 @@ class Shopper:
         """The page as it is read."""
         return plain(self.answer.text)
 
+    def offers(self) -> list[str]:
+        """The titles of the offers that are shown."""
+        return re.findall(r'class="card offer">\s*<h3[^>]*>([^<]+)<', self.answer.text)
+
     def codes(self) -> list[str]:
         """The codes on the page."""
         return re.findall(r'class="code">([^<]+)<', self.answer.text)

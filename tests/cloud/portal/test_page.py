@@ -103,7 +103,7 @@ def test_yes_and_no_are_asked_in_the_same_way(store):
 
     assert re.sub(r">[^<]*</button>", ">", yes) == re.sub(r">[^<]*</button>", ">", no)
     assert re.search(r"<button>Yes, I agree</button>", yes)
-    assert re.search(r"<button>No, thank you</button>", no)
+    assert re.search(r"<button>No, thanks</button>", no)
 
 
 def test_who_agrees_gets_a_link_that_knows_them_on_any_phone(store):

@@ -145,7 +145,7 @@ def test_a_person_at_the_counter_looks_first_and_then_redeems(store, token):
 
     assert "Redeemed. Give the customer the offer." in till.text()
     till.send("till", code=code, act="check")
-    assert "Already used, on 20 Nov" in till.text()
+    assert "Already used, on 20 November" in till.text()
 
 
 def test_the_tills_page_never_puts_its_token_into_an_address(store, token):
