@@ -11,7 +11,9 @@ import os
 from pathlib import Path
 
 import pytest
-from PIL import Image, ImageChops, ImageStat
+
+pytest.importorskip("PIL", reason="the extra 'browser' is not installed; run: make test-browser")
+from PIL import Image, ImageChops, ImageStat  # noqa: E402
 
 PHONE, DESK = (390, 844), (1440, 900)
 GOLDEN = Path(__file__).parent / "golden"
