@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 pytest.importorskip("PIL", reason="the extra 'browser' is not installed; run: make test-browser")
-from PIL import Image, ImageChops, ImageStat  # noqa: E402
+from PIL import Image, ImageChops, ImageStat
 
 PHONE, DESK = (390, 844), (1440, 900)
 GOLDEN = Path(__file__).parent / "golden"
