@@ -8,16 +8,21 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from datetime import date as Date
+from datetime import timedelta
 
 import structlog
 from sqlalchemy import Engine as Database
 from sqlalchemy import delete, select
+from sqlalchemy.exc import SQLAlchemyError
 
-from cloud.databases.tables import dirty_days
+from cloud.databases.dirty import mark_dirty
+from cloud.databases.tables import dirty_days, ledger_days
+from cloud.domain.site import QUARTER_S, Site
 from cloud.fleet.registry import Fleet
-from cloud.stores.base import ObjectStore
+from cloud.stores.base import ObjectStore, StoreError
 from cloud.warehouse.analyse import DayReport, analyse_day
-from cloud.warehouse.base import Engine
+from cloud.warehouse.base import Engine, EngineError
 
 log = structlog.get_logger()
 
@@ -42,6 +47,9 @@ class Analyst:
         self._now_ms = now_ms
         self._lock = lock
         self._prepare = prepare
+        self.figures_version = 0
+        """Grows with every analysis."""
+        self._looked_ms = 0
 
     def analyse_dirty(self, should_stop: Callable[[], bool] = lambda: False) -> list[DayReport]:
         """Compute the days again that have new data. A day that cannot be computed stops none of the others; its error comes last."""
@@ -57,7 +65,7 @@ class Analyst:
                 if report := self._analyse_marked(row.site, row.date):
                     reports.append(report)
             except Exception as error:
-                log.error("day_failed", site=row.site, date=row.date, error=repr(error))
+                log.error("day_failed", site=row.site, date=row.date, error=_said(error))
                 failed = error
         if failed:
             raise failed
@@ -74,19 +82,46 @@ class Analyst:
                 since_ms = connection.execute(select(c.since_ms).where(*mine)).scalar_one_or_none()
             if since_ms is None:
                 return None
-            report = self._analyse(site, date)
+            report = self.analyse(site, date)
             with self._database.begin() as connection:  # unless more came meanwhile
                 connection.execute(delete(dirty_days).where(*mine, c.since_ms == since_ms))
             return report
 
-    def _analyse(self, site: str, date: str) -> DayReport:
+    def mark_elapsed(self, purge: Callable[[], object] = lambda: None) -> None:
+        """Once a quarter-hour: a day that was not over at the last look has grown, also where nothing came. Without this an access
+        point that dies at noon would have been heard all day. ``purge`` removes what has become too old meanwhile."""
+        now_ms, before_ms = self._now_ms(), self._looked_ms
+        if now_ms // (QUARTER_S * 1000) == before_ms // (QUARTER_S * 1000):
+            return
+        days = {(site.site, day) for site in self._fleet.sites() for day in _last_days(site, now_ms, before_ms)}
+        with self._database.begin() as connection:
+            heard = connection.execute(select(ledger_days.c.site, ledger_days.c.date).distinct())
+            mark_dirty(connection, days & {(row.site, row.date) for row in heard}, now_ms)
+        purge()
+        self._looked_ms = now_ms
+
+    def analyse(self, site: str, date: str) -> DayReport:
+        """Compute one day."""
         found = self._fleet.site(site)
         if found is None:
             raise AssertionError("cannot happen: days become dirty for sites that exist")
         begun = time.monotonic()
         self._prepare(date)
         report = analyse_day(self._engine, self._store, self._database, found, date, self._now_ms())
+        self.figures_version += 1
         log.info(
             "day_analysed", site=site, date=date, figures=report.figures, seconds=round(time.monotonic() - begun, 3)
         )
         return report
+
+
+def _last_days(site: Site, now_ms: int, since_ms: int) -> list[str]:
+    """The local dates of today and yesterday that were not over at ``since_ms``."""
+    today = Date.fromisoformat(site.date_of(now_ms))
+    days = [day.isoformat() for day in (today, today - timedelta(days=1))]
+    return [day for day in days if site.day_bounds_ms(day)[1] > since_ms]
+
+
+def _said(error: Exception) -> str:
+    """An error of a part speaks for itself; of any other the kind is needed too."""
+    return str(error) if isinstance(error, StoreError | EngineError | SQLAlchemyError) else repr(error)

@@ -51,6 +51,7 @@ from cloud.databases.postgres import (
 from cloud.fleet.registry import Fleet
 from cloud.ingest.app import Ingest, PastTheRouter
 from cloud.log import LEVELS, configure
+from cloud.portal.shoppers import Shoppers
 from cloud.stores.base import StoreError
 from cloud.stores.s3 import S3Store
 from cloud.streams.base import StreamError
@@ -269,6 +270,7 @@ def analyse(aws: Aws, should_stop: Callable[[], bool], sleep: Callable[[float], 
     analyst = aws.analyst()
     while not should_stop():
         try:
+            analyst.mark_elapsed(Shoppers(aws.database, aws.now_ms).purge)
             analyst.analyse_dirty(should_stop)
             sleep(aws.config.analytics.look_s)
         except Exception as error:  # whatever it is: an analyst that is gone would show old figures for ever

@@ -390,7 +390,7 @@ def test_mode_count_leaves_counts_and_a_ledger(tmp_path):
 
 
 def test_a_day_stays_marked_until_its_figures_stand(cloud, monkeypatch):
-    monkeypatch.setattr("cloud.embedded.analyse_day", lambda *_arguments: (_ for _ in ()).throw(StoreError("away")))
+    monkeypatch.setattr("cloud.analyst.analyse_day", lambda *_arguments: (_ for _ in ()).throw(StoreError("away")))
     cloud.append(heard(0, *busy_hour()))
     with pytest.raises(StoreError):
         cloud.embedded.work()
