@@ -28,6 +28,8 @@ class Made:
     batches: dict[Name, dict[str, Any]] = field(default_factory=dict)
     gone_with_process: set[Name] = field(default_factory=set)
     """On their way to the disk, or in memory because the disk took nothing, when a process ended."""
+    evicted: set[Name] = field(default_factory=set)
+    """Made room. One that the cloud has stored as well is one whose answer was lost."""
     given_up: int = 0
     frames: dict[int, int] = field(default_factory=dict)
     """Life -> frames heard, of lives that came to their end."""
@@ -50,6 +52,8 @@ def read_journal(path: Path) -> Made:
             if said["kind"] == "kept":
                 made.given_up += said["given_up"]
                 open_batch.pop(life, None)
+        elif said["kind"] == "evicted":
+            made.evicted.add((said["boot"], said["number"]))
         else:
             made.frames[life] = said["frames"]
     made.gone_with_process = set(open_batch.values()).union(*in_memory.values())
@@ -132,8 +136,10 @@ def unexplained(shop: Shop, flipped: set[Name], seen: dict[str, Any], truth: dic
     if plan.is_live:
         told = sum(row[5] for row in seen["ledger"]) + Spool(shop.folder / "agent" / "spool", 1).untold_batches
         # A batch on its way to the disk when the process died may have come there, and have made room later.
-        is_told = len(lost) <= told <= len(lost | unclear)
+        # One that was stored, whose answer was lost and which then made room, is told of although it is not lost.
+        is_told = len(lost) <= told <= len(lost | unclear | (stored & made.evicted))
         check(is_told, f"{len(lost)} batches were given up, ledgers and notes tell of {told}: {sorted(lost)[:3]}")
+        check(lost <= made.evicted, f"nowhere, and not evicted: {sorted(lost - made.evicted)[:5]}")
         if plan.story != "evicted":
             check(not lost, f"{len(lost)} batches are nowhere: {sorted(lost)[:5]}")
     else:

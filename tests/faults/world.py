@@ -157,6 +157,7 @@ class Shop:
             source = compose.open_source(config, (str(self.base / "day.pcap"),))
             pipeline = compose.replay_pipeline(config, source, is_enrolled=True)
         journalled = Journalled(delivery, self.journal, number)
+        journalled.watch(delivery._spool)
         outcome = run(source, pipeline, journalled, drain_s=CALM_DRAIN_S if is_last else DRAIN_S)
         journalled.say(kind="end", frames=outcome.totals.frames, left=delivery.left, calls=calls())
         return 0
@@ -306,6 +307,18 @@ class Journalled:
         with self._delivery._changed:
             in_memory = [(waiting.boot.hex(), waiting.number) for waiting in self._delivery._memory]
         self.say(kind="finished", in_memory=in_memory)
+
+    def watch(self, spool: Spool | TieredSpool) -> None:
+        """Write down also what makes room, before it does."""
+        for tier in (spool._ram, spool._flash) if isinstance(spool, TieredSpool) else (spool,):
+            note = tier._evictions.note
+
+            def noted(path: Path, told: int, note: Callable[[Path, int], None] = note) -> None:
+                boot, number = name_of(path)
+                self.say(kind="evicted", boot=boot, number=number)
+                note(path, told)
+
+            tier._evictions.note = noted
 
     def say(self, **words: Any) -> None:
         os.write(self._journal, (json.dumps({"life": self._life, **words}) + "\n").encode())

@@ -10,6 +10,7 @@ build/fuzz/ and makes the command fail; the input belongs into tests/fuzz/corpus
 from __future__ import annotations
 
 import argparse
+import importlib
 import re
 import subprocess
 import sys
@@ -29,7 +30,7 @@ def fuzz(name: str, words: list[str]) -> None:
         for module in [m for m in sys.modules if m.startswith(target.modules)]:
             del sys.modules[module]  # so that they are read again, with their branches counted
         sys.modules.pop("fuzz.targets")
-        from fuzz import targets
+        targets = importlib.import_module("fuzz.targets")
     run = targets.TARGETS[name].run
     atheris.Setup([name, *words], lambda data: run(bytes(data)))
     atheris.Fuzz()
