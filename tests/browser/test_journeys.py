@@ -128,7 +128,7 @@ def test_a_token_made_on_the_page_works_until_it_is_revoked(world):
 
 
 def test_the_guide_leads_an_installer_to_a_code_and_a_sign(world):
-    page = world.window("installer@main")
+    page = world.window("installer@other")
     page.goto("/setup")
     page.get_by_label("Name of the store").fill("Boulangerie Martin")
     page.get_by_role("button", name="Add").click()
@@ -145,7 +145,7 @@ def test_the_guide_leads_an_installer_to_a_code_and_a_sign(world):
         rf"ivizone-agent enrol {re.escape(world.url)} --token ivz-", page.locator("[data-command]").inner_text()
     )
     assert page.locator(".qr-box svg path").count() == 1
-    assert page.goto("/sites/store-00").status == 403, "an installer sees that it works, not how the shop does"
+    assert page.goto("/sites/theirs-00").status == 403, "an installer sees that it works, not how the shop does"
 
 
 def test_the_page_speaks_the_readers_language_and_remembers_it(world):
