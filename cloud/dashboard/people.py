@@ -12,6 +12,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -79,7 +80,7 @@ class PeoplePages:
             Route("/welcome/{secret}", self.welcome, methods=["GET"]),
             Route("/welcome/{secret}", self.choose_password, methods=["POST"]),
             Route("/sign-out", gate.form(None, self.sign_out), methods=["POST"]),
-            Route("/language", self.choose_language, methods=["POST"]),
+            Route("/language", self._choosing_language(gate), methods=["POST"]),
             Route("/account", gate.page(None, self.account), methods=["GET"]),
             Route("/account/tokens", gate.form(MANAGE_TOKENS, self.make_token), methods=["POST"]),
             Route("/account/tokens/revoke", gate.form(MANAGE_TOKENS, self.revoke_token), methods=["POST"]),
@@ -155,13 +156,19 @@ class PeoplePages:
 
     # --- one's account ------------------------------------------------------------------------------------------------
 
-    async def choose_language(self, request: Request) -> Response:
-        """Everybody may, signed in or not; nothing but a language can come of it."""
-        fields = await form_fields(request) or {}
-        chosen, response = fields.get("language", ""), RedirectResponse(own_path(fields.get("next", "/")), 303)
-        if chosen in CODES:
-            response.set_cookie(LANGUAGE_COOKIE, chosen, max_age=YEAR_S, httponly=True, samesite="lax")
-        return response
+    def _choosing_language(self, gate: Gate) -> Callable[[Request], Awaitable[Response]]:
+        """Everybody may, signed in or not; nothing but a language can come of it. Of who is signed in it is remembered everywhere."""
+
+        async def choose_language(request: Request) -> Response:
+            fields = await form_fields(request) or {}
+            chosen, response = fields.get("language", ""), RedirectResponse(own_path(fields.get("next", "/")), 303)
+            if chosen in CODES:
+                response.set_cookie(LANGUAGE_COOKIE, chosen, max_age=YEAR_S, httponly=True, samesite="lax")
+                if visit := await gate.visit(request):
+                    await run_in_threadpool(self._accounts.set_language, visit.viewer, chosen)
+            return response
+
+        return choose_language
 
     async def account(self, request: Request, visit: Visit) -> Response:
         """The page."""

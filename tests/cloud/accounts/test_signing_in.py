@@ -197,3 +197,10 @@ def test_a_chosen_language_stays(client):
 
     assert done.headers["Location"] == "/sign-in"
     assert "<h1>Entrar</h1>" in client.get("/sign-in", headers={"Accept-Language": "fr"}).text
+
+
+def test_a_language_goes_with_the_person_to_another_browser(client, people):
+    people.browser(client, "owner@main").post("/language", data={"language": "pt", "next": "/account"})
+
+    assert "<h1>Conta</h1>" in people.browser(client, "owner@main").get("/account").text
+    assert "<h1>Account</h1>" in people.browser(client, "analyst@main").get("/account").text
