@@ -25,6 +25,8 @@ from cloud.databases.tables import dirty_days
 from cloud.fleet.registry import Fleet
 from cloud.ingest.app import Ingest, PastTheRouter
 from cloud.portal.shoppers import Shoppers
+from cloud.retention.receipts import KEY_NAME, Receipts, load_or_make_key
+from cloud.retention.retention import Retention
 from cloud.stores.base import StoreError
 from cloud.stores.local_dir import LocalDirStore
 from cloud.streams.base import StreamError
@@ -80,9 +82,13 @@ class Embedded:
         self.store = LocalDirStore(folder / "lake")
         self.stream = SqliteStream(folder / "stream.sqlite")
         self.engine = DuckDbEngine()
+        self.receipts = Receipts(self.database, load_or_make_key(folder / KEY_NAME), now_ms)
         self.consumer = Consumer(self.stream, self.store, self.database, self.fleet, now_ms)
         self.shoppers = Shoppers(self.database, now_ms)
         self.analyst = Analyst(self.engine, self.store, self.database, self.fleet, now_ms)
+        self.retention = Retention(
+            self.database, self.store, self.stream, self.fleet, self.receipts, now_ms, self.analyst.analyse
+        )
         self._lock: IO[str] | None = None
         self._wake = threading.Event()
         self._stopping = threading.Event()
@@ -97,6 +103,7 @@ class Embedded:
         self.fleet.apply_modes()
         self.analyst.mark_elapsed(self.shoppers.purge)
         self.analyse_dirty()
+        self.retention.run_when_due()
         return records
 
     def analyse_dirty(self) -> list[DayReport]:

@@ -107,7 +107,7 @@ def verify_chain(
 
 def _parts(line: str, place: int) -> tuple[dict[str, Any], bytes]:
     try:
-        value = json.loads(line) if len(line) <= MAX_LINE_BYTES else None
+        value: Any = json.loads(line) if len(line) <= MAX_LINE_BYTES else None
         receipt = value["receipt"]
         is_whole = (
             set(value) == {"receipt", "signature"} and set(receipt) == FIELDS and isinstance(receipt["about"], dict)

@@ -17,9 +17,11 @@ from sqlalchemy import Connection, Engine, update
 
 from agent.wire.errors import WireError
 from agent.wire.model import Batch
+from cloud.consumer.keeping import Keeping
 from cloud.consumer.transform import read_batch, rows_of
 from cloud.databases.dirty import mark_dirty
 from cloud.databases.tables import agents
+from cloud.domain.retention import DEVICE_TABLES
 from cloud.domain.site import Site
 from cloud.fleet.registry import Fleet
 from cloud.stores.base import ObjectStore, StoreError
@@ -41,8 +43,12 @@ class Buffer:
     rows: dict[tuple[str, str, str], list[dict[str, Any]]] = field(default_factory=lambda: defaultdict(list))
     seen: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Agent -> what its newest batch said of it."""
+    held: set[tuple[str, str]] = field(default_factory=set)
+    """(site, local date) that get something of single devices."""
     sightings: int = 0
     quarantined: int = 0
+    withheld: int = 0
+    """Sightings of days that are erased, or only count."""
 
 
 class Consumer:
@@ -67,6 +73,7 @@ class Consumer:
         self._fleet = fleet
         self._now_ms = now_ms
         self._is_alone = is_alone
+        self._keeping = Keeping(database, now_ms)
 
     def drain(self, should_stop: Callable[[], bool] = lambda: False) -> int:
         """Deal with everything that waits, or with as much as is done when it ``should_stop``; gives the number of records.
@@ -87,6 +94,7 @@ class Consumer:
                 known_sites[record.site] = self._fleet.site(record.site)
             self._take(record, known_sites[record.site], buffer)
         first, last = records[0], None if self._is_alone else records[-1].sequence
+        self._keeping.hold(buffer.held)
         for (table, site, date), rows in buffer.rows.items():
             self._store.put(object_name(table, site, date, first.shard, first.sequence, last), to_parquet(table, rows))
         with self._database.begin() as connection:
@@ -99,6 +107,7 @@ class Consumer:
             sightings=buffer.sightings,
             objects=len(buffer.rows),
             quarantined=buffer.quarantined,
+            withheld=buffer.withheld,
         )
         for table, site, date in buffer.rows:
             self._compact(table, site, date)
@@ -114,16 +123,21 @@ class Consumer:
         except Exception as error:
             # WireError says what is wrong. Anything else is a mistake of ours, and the same at every try: one batch that we
             # cannot read must not stop all those behind it.
-            self._quarantine(record, str(error) if isinstance(error, WireError) else f"unexpected {error!r}")
+            self._quarantine(record, site, str(error) if isinstance(error, WireError) else f"unexpected {error!r}")
             buffer.quarantined += 1
             return
+        withheld = self._keeping.withhold(site, made, batch, record.received_ms)
         for (table, date), rows in made.items():
             buffer.rows[table, site.site, date] += rows
-        buffer.sightings += len(batch.sightings)
+            if batch.sightings and table in DEVICE_TABLES:
+                buffer.held.add((site.site, date))
+        buffer.sightings += len(batch.sightings) - withheld
+        buffer.withheld += withheld
         buffer.seen[batch.header.agent] = _about(batch, record.received_ms)
 
-    def _quarantine(self, record: StreamRecord, reason: str) -> None:
+    def _quarantine(self, record: StreamRecord, site: Site | None, reason: str) -> None:
         name = quarantine_name(record.shard, record.sequence)
+        self._keeping.quarantine(record, site, reason, name)
         self._store.put(name, record.message)
         self._store.put(name.removesuffix(".cose") + ".reason.txt", f"{record.site}: {reason}\n".encode())
         log.warning("record_quarantined", shard=record.shard, sequence=record.sequence, reason=reason)

@@ -130,3 +130,8 @@ def merge_parquet(table: str, objects: list[bytes]) -> bytes:
         compression="zstd",
     )
     return target.getvalue()
+
+
+def rows_in(data: bytes) -> int:
+    """How many rows an object holds: its footer says it."""
+    return int(pq.read_metadata(io.BytesIO(data)).num_rows)

@@ -119,6 +119,17 @@ class SqliteStream:
         with self._reader_lock, _failures("read"):
             return int(self._reader.execute(f"SELECT COUNT(*) FROM records {BEHIND}", (SHARD,)).fetchone()[0])  # noqa: S608
 
+    def forget(self, before_ms: int) -> int:
+        """Let go of the names of batches that came before ``before_ms`` and are dealt with; gives how many. What was let go since the last
+        call leaves the file's log too. Raises StreamError."""
+        with self._reader_lock, _failures("written"):
+            done = self._reader.execute(
+                "DELETE FROM records WHERE received_ms < ? AND message IS NULL AND sequence < (SELECT MAX(sequence) FROM records)",
+                (before_ms,),
+            ).rowcount
+            self._reader.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        return int(done)
+
     def close(self) -> None:
         """See ``Stream.close``."""
         if not self._is_closed:
@@ -133,6 +144,7 @@ class SqliteStream:
         connection = sqlite3.connect(self._path, timeout=10, check_same_thread=False, isolation_level=None)
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")  # an acknowledged batch survives a power cut
+        connection.execute("PRAGMA secure_delete = ON")  # a batch that is let go does not stay in unused pages
         return connection
 
     def _read_waiting_bytes(self) -> int:
