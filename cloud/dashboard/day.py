@@ -196,7 +196,7 @@ class DayPages:
         best = view.peak(rows)
         busiest = (
             spoken.say("day.busiest", time=view.clock(best.start_ms, site.zone()))
-            if best and best.value is not None and best.start_ms
+            if best and best.value and best.start_ms
             else ""
         )
         whole = [row for row in rows if (row.start_ms or 0) + QUARTER_S * 1000 <= now_ms]

@@ -144,11 +144,11 @@ def _rounded(value: float | None, digits: int) -> float | None:
 
 
 def peak(figures: Sequence[Figure]) -> Figure | None:
-    """The fullest quarter-hour; where none may be shown, one of the hidden."""
-    shown = [figure for figure in figures if figure.value is not None]
+    """The fullest quarter-hour. Where only empty ones may be shown, one of the hidden: they were fuller."""
+    shown = [figure for figure in figures if figure.value]
     if shown:
         return max(shown, key=lambda figure: (figure.value or 0.0, -(figure.start_ms or 0)))
-    return figures[0] if figures else None
+    return next((figure for figure in figures if figure.is_hidden), figures[0] if figures else None)
 
 
 def clock(time_ms: int, zone: ZoneInfo) -> str:

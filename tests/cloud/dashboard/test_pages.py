@@ -170,6 +170,16 @@ def test_small_cells_are_not_shown(opened):
     assert {row["cells"][0] for row in data["table"]} <= {"–", "<\u00a05", "0 (0 to 0)", "0 (0 to 1)", "0 (0 to 2)"}
 
 
+def test_an_empty_quarter_hour_is_not_the_busiest_of_a_quiet_day(opened):
+    """Three visitors, one at a time: every quarter-hour with somebody is hidden, and that is what is said."""
+    made, client = opened(hours="11:00-12:00")
+    made.take(heard(0, *busy_hour(visitors=3, passers_by=9)))
+    made.clock.ms += 24 * HOUR_MS
+    tile = page(client, f"{PAGE}?date={DATE}").tiles["occupancy"]
+
+    assert (tile["value"], tile["note"]) == (HIDDEN[0], "")
+
+
 def test_no_shown_figure_of_any_state_rests_on_fewer_than_five(opened):
     for number, visitors in enumerate((1, 4, 5, 9)):
         made, client = opened()
