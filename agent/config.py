@@ -14,6 +14,8 @@ import yaml
 
 DEFAULT_PATH = Path("/etc/ivizone/agent.yaml")
 STATE_DIR = "/var/lib/ivizone"
+CONFIG_MAX = 65_536
+"""Characters of a configuration; the example with all its comments has a tenth."""
 
 
 class ConfigError(Exception):
@@ -211,6 +213,13 @@ class _UniqueKeys(yaml.SafeLoader):
             seen.add(key.value)
         return super().construct_mapping(node, deep)
 
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.AliasEvent):  # nine lines of them can stand for a thousand million values
+            alias: Any = self.peek_event()  # type: ignore[no-untyped-call]
+            problem = "aliases (*name) are not taken; write the value"
+            raise yaml.composer.ComposerError(None, None, problem, alias.start_mark)
+        return super().compose_node(parent, index)
+
 
 def load_config(path: Path) -> Config:
     """Read a configuration file. Raises ConfigError with every mistake in it, a line each."""
@@ -224,9 +233,15 @@ def load_config(path: Path) -> Config:
 
 def parse_config(content: str, name: str) -> Config:
     """``load_config`` of a text; ``name`` is what messages call it."""
+    if len(content) > CONFIG_MAX:
+        raise ConfigError(f"{name}: has {len(content)} characters, a configuration has at most {CONFIG_MAX}")
     try:
         loaded = yaml.load(content, _UniqueKeys)  # noqa: S506 - a SafeLoader
-    except (yaml.YAMLError, ValueError) as error:  # ValueError: what looks like a date or a number and is none
+    except (
+        yaml.YAMLError,
+        ValueError,
+        RecursionError,
+    ) as error:  # ValueError: what looks like a date or a number and is none
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}" if mark else ""
         problem = getattr(error, "problem", None) or "unreadable"

@@ -273,3 +273,22 @@ def test_the_example_says_above_each_option_what_it_means_and_what_is_allowed(se
     place = next(n for n in range(start, len(lines)) if lines[n].startswith(f"  {option.name}: "))
 
     assert lines[place - 1] == f"  # {meta['meaning']}{allowed}"
+
+
+LAUGHS = "x0: &a0 [1, 1, 1, 1]\n" + "".join(f"x{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 12))
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (LAUGHS + "agent: {id: *a11}\n", "aliases"),
+        ("[" * 5000, "not YAML"),
+        ("{" * 20_000, "not YAML"),
+        ("#" * 65_537, "at most 65536"),
+    ],
+    ids=["a thousand million values in twelve lines", "lists in lists", "maps in maps", "too long"],
+)
+def test_a_configuration_that_would_fill_the_memory_is_refused(content: str, words: str):
+    with pytest.raises(ConfigError, match=words) as refused:
+        parse_config(content, "agent.yaml")
+    assert len(str(refused.value)) < 500
