@@ -11,12 +11,17 @@ from dataclasses import dataclass, replace
 from sqlalchemy import Connection, Engine, Row, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
+from agent.wire.model import Header
 from cloud.accounts.audit import note
+from cloud.databases.base import upsert
+from cloud.databases.privacy_tables import set_aside
 from cloud.databases.tables import agent_configs, agents, enrolment_tokens, merchants, sites
 from cloud.domain.modes import ModeHistory, history_from_json
 from cloud.domain.site import LEGAL_MODES, Site, SiteError, check_site, hours_from_json
 
 TOKEN_LIFE_S = 24 * 3600
+LAST_DATE_MS = 400 * 86_400_000
+"""Ahead of now; a window's start beyond it is damage, and no calendar has to have it."""
 TOKEN_PREFIX = "ivz-"  # noqa: S105  a label, not a secret
 NAME_ALPHABET = "23456789abcdefghjkmnpqrstuvwxyz"
 """Letters and digits that cannot be taken for one another when read aloud."""
@@ -206,6 +211,21 @@ class Fleet:
             content = connection.execute(query).scalar_one_or_none()
         found: dict[str, dict[str, float]] = json.loads(content) if content else {}
         return found
+
+    def note_refused(self, record: AgentRecord, header: Header, reason: str) -> None:
+        """A batch of a known access point that was turned away for good: it is missing, and this is why."""
+        key = {"agent": record.agent, "boot": header.boot.hex(), "batch": header.batch, "kind": "refused"}
+        site = record.site_then
+        values = {
+            "site": site.site,
+            "date": site.date_of(min(header.window_start_ms, self._now_ms() + LAST_DATE_MS)),
+            "sightings": 0,
+            "reason": reason[:300],
+            "object": None,
+            "at_ms": self._now_ms(),
+        }
+        with self._database.begin() as connection:
+            upsert(connection, set_aside, key, values)
 
     def agents_of(self, site: str) -> list[Row[tuple[object, ...]]]:
         """The access points of a site, by name."""

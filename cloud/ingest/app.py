@@ -16,6 +16,7 @@ import json
 import re
 from base64 import b64decode
 from collections.abc import Callable
+from contextlib import suppress
 from io import BytesIO
 from typing import Any, Protocol
 
@@ -207,6 +208,8 @@ class Batches:
             now_ms=now_ms,
         )
         if rejected:
+            with suppress(SQLAlchemyError, OverflowError):  # the answer does not depend on it
+                await run_in_threadpool(self._agents.fleet.note_refused, record, header, rejected.reason)
             return _refusal(rejected)
         try:
             is_new = await self._stream.append(

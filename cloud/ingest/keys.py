@@ -40,7 +40,7 @@ class KnownAgents:
     """A cache in front of the fleet. Unknown names are not kept, so they cannot fill it."""
 
     def __init__(self, fleet: Fleet) -> None:
-        self._fleet = fleet
+        self.fleet = fleet
         self._known: dict[str, tuple[float, KnownAgent]] = {}
 
     async def get(self, name: str) -> KnownAgent | None:
@@ -54,7 +54,7 @@ class KnownAgents:
 
     def look_up(self, name: str) -> KnownAgent | None:
         """Ask the database. Blocks; None for a stranger."""
-        record = self._fleet.agent(name)
+        record = self.fleet.agent(name)
         if record is None:
             return None
         if len(self._known) >= AGENTS_KEPT:

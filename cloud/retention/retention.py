@@ -11,10 +11,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date as Date
 from datetime import timedelta
-from typing import Any, Protocol
+from typing import Protocol
 
 import structlog
-from sqlalchemy import Connection, Engine, delete, select, update
+from sqlalchemy import Engine, delete, select, update
 
 from cloud.databases.privacy_tables import closed_ledgers, held_days, set_aside
 from cloud.databases.tables import (
@@ -32,6 +32,7 @@ from cloud.domain.modes import keeps_devices
 from cloud.domain.retention import AUDIT_MS, DAY_MS, DEVICE_TABLES, DEVICES_MS, FIGURES_DAYS, NAMES_MS, erase_at_ms
 from cloud.domain.site import QUARTER_S, Site
 from cloud.fleet.registry import Fleet
+from cloud.retention.ledger import keep_rows_of
 from cloud.retention.receipts import Receipts
 from cloud.stores.base import ObjectStore, StoreError
 from cloud.stores.lake import LAKE, partition, rows_in
@@ -128,7 +129,7 @@ class Retention:
             return None
         if not is_closed:
             self._compute(site.site, date)
-            self._mark_closed(site, date)
+            self._close(site, date)
         counts: dict[str, int] = {}
         for name in names:
             table = name.partition("/")[0]
@@ -160,9 +161,11 @@ class Retention:
         except (EngineError, StoreError) as error:
             log.error("day_failed", site=site, date=date, error=str(error))
 
-    def _mark_closed(self, site: Site, date: str) -> None:
+    def _close(self, site: Site, date: str) -> None:
+        """From here on nothing of the day is taken; how many sightings there were stays for its ledger."""
         mine = (held_days.c.site == site.site, held_days.c.date == date)
         with self._database.begin() as connection:
+            keep_rows_of(self._store, connection, site, date)
             connection.execute(update(held_days).where(*mine).values(closed_ms=self._now_ms()))
 
     # --- what could not be read ---------------------------------------------------------------------------------------
@@ -211,9 +214,3 @@ class Retention:
 def _date_in(name: str) -> str:
     """The local date in an object's name (cloud.stores.lake); beyond all dates where there is none."""
     return next((part[5:] for part in name.split("/") if part.startswith("date=")), "9999")
-
-
-def held(connection: Connection, site: str, date: str) -> Any:
-    """The row of a day that holds, or held, single devices; None where nothing came."""
-    where = (held_days.c.site == site, held_days.c.date == date)
-    return connection.execute(select(held_days).where(*where)).one_or_none()
