@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from sqlalchemy import Connection, Engine, Row, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from agent.wire.model import Header
 from cloud.accounts.audit import note
 from cloud.databases.base import upsert
 from cloud.databases.privacy_tables import set_aside
@@ -212,13 +211,13 @@ class Fleet:
         found: dict[str, dict[str, float]] = json.loads(content) if content else {}
         return found
 
-    def note_refused(self, record: AgentRecord, header: Header, reason: str) -> None:
+    def note_refused(self, record: AgentRecord, boot: bytes, batch: int, begins_ms: int, reason: str) -> None:
         """A batch of a known access point that was turned away for good: it is missing, and this is why."""
-        key = {"agent": record.agent, "boot": header.boot.hex(), "batch": header.batch, "kind": "refused"}
+        key = {"agent": record.agent, "boot": boot.hex(), "batch": batch, "kind": "refused"}
         site = record.site_then
         values = {
             "site": site.site,
-            "date": site.date_of(min(header.window_start_ms, self._now_ms() + LAST_DATE_MS)),
+            "date": site.date_of(min(begins_ms, self._now_ms() + LAST_DATE_MS)),
             "sightings": 0,
             "reason": reason[:300],
             "object": None,

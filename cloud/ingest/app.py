@@ -209,7 +209,8 @@ class Batches:
         )
         if rejected:
             with suppress(SQLAlchemyError, OverflowError):  # the answer does not depend on it
-                await run_in_threadpool(self._agents.fleet.note_refused, record, header, rejected.reason)
+                refused = (header.boot, header.batch, header.window_start_ms, rejected.reason)
+                await run_in_threadpool(self._agents.fleet.note_refused, record, *refused)
             return _refusal(rejected)
         try:
             is_new = await self._stream.append(
