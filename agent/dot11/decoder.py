@@ -67,6 +67,8 @@ in 2 % of one sensor's rows)."""
 NO_ADDRESS = bytes(6)
 LAYOUTS_KEPT = 256
 BODIES_KEPT = 4096
+BODY_KEPT_BYTES = 512
+"""Longest body that is remembered: phones send 80 to 250 bytes, and who invents long ones shall not fill the memory with them."""
 
 
 class Decoder:
@@ -201,6 +203,8 @@ class Decoder:
 
     def _keep(self, body: bytes) -> bytes:
         """Remember a body whose elements are whole. Phones repeat theirs, so most frames cost one look-up."""
+        if len(body) > BODY_KEPT_BYTES:
+            return body
         if len(self._bodies) >= BODIES_KEPT:
             self._bodies.clear()
         self._bodies[body] = body

@@ -32,7 +32,6 @@ NUMBERS: dict[int, Struct] = {
     DOUBLE: Struct(">d"),
 }
 """Whole numbers are signed, as blobmsg_json.c prints them: a level of -67 dBm is sent as an unsigned word."""
-DEPTH_MAX = 8
 
 
 def attribute(number: int, content: bytes) -> bytes:
