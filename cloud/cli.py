@@ -22,6 +22,8 @@ from cloud.databases.sqlite import sqlite_database
 from cloud.domain.site import LEGAL_MODES, Site, SiteError, parse_hours
 from cloud.fleet.registry import Fleet
 from cloud.log import LEVELS, configure
+from cloud.retention.commands import add_commands as add_retention_commands
+from cloud.retention.commands import operator
 from cloud.stores.base import StoreError
 from cloud.streams.base import StreamError
 from cloud.warehouse.base import EngineError
@@ -121,6 +123,7 @@ def _parser() -> argparse.ArgumentParser:
     revoke = command(agents, "revoke", agent_revoke, "take nothing more from an access point")
     revoke.add_argument("agent")
     add_commands(commands, command, _existing_database)
+    add_retention_commands(commands, sites, command, _existing_database, _day)
     return parser
 
 
@@ -267,7 +270,7 @@ def site_add(options: argparse.Namespace) -> int:
         hours,
         options.merchant,
     )
-    _fleet(options).add_site(site)
+    _fleet(options).add_site(site, operator())
     print(
         f"site {site.site} added; enrol its access points with the token of: ivizone-cloud agent token --site {site.site}"
     )
@@ -283,7 +286,7 @@ def site_ls(options: argparse.Namespace) -> int:
 
 def agent_token(options: argparse.Namespace) -> int:
     """Print a token."""
-    print(_existing_fleet(options).make_token(options.site))
+    print(_existing_fleet(options).make_token(options.site, operator()))
     return OK
 
 
@@ -308,7 +311,7 @@ def _minutes_ago(time_ms: int) -> str:
 
 def agent_revoke(options: argparse.Namespace) -> int:
     """Take nothing more from an access point."""
-    if not _existing_fleet(options).revoke(options.agent):
+    if not _existing_fleet(options).revoke(options.agent, operator()):
         return _fail(
             f"agent {options.agent!r} is unknown; `ivizone-cloud agent ls --site SITE` lists them", CONFIGURATION
         )
