@@ -1,6 +1,6 @@
 """The tables of keeping and erasing: days that hold single devices, batches set aside, closed ledgers, receipts, opt-outs.
 
-None has a column for an address or a pseudonym. An opt-out is bits of a filter, never an address (docs/adr/0019-opt-out.md).
+None has a column for an address or a pseudonym. An opt-out will be bits of a filter, never an address.
 """
 
 from __future__ import annotations

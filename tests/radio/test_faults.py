@@ -53,12 +53,13 @@ def test_capture_resumes_within_ten_seconds(faults: Results, scenario: str):
 
 @pytest.mark.parametrize("scenario", [name for name in FAULTS if name != "hostapd_moves"])
 def test_the_gap_is_missing_from_the_listening_time(faults: Results, scenario: str):
-    """As long as the fault; a second or two more, because only a look at which frames came proves anything."""
+    """As long as the fault, up to the second before a look and the second after it. And once in a run the ledger falls behind by a second,
+    when a look comes just after the end of a window and not just before it."""
     result = faults[scenario]
     silent_s = gap_s(result)
 
     assert silent_s >= min(result["ended"] - result["began"], 1.0)
-    assert missing_s(result) == pytest.approx(silent_s, abs=1.5 * LOOK_S)
+    assert silent_s - 1.5 * LOOK_S <= missing_s(result) <= silent_s + 2 * LOOK_S
 
 
 @pytest.mark.parametrize(("scenario", "condition"), [item for item in FAULTS.items() if item[1]])
