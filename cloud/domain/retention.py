@@ -38,7 +38,11 @@ class Rule:
 RULES = (
     Rule("access point, memory", "addresses, in mode count", "the window's end, at most 5 minutes"),
     Rule("access point, memory", "addresses and the day's key, in modes day and consent", "the local day's end"),
-    Rule("access point, spool", "signed batches", "the cloud has them; in an outage until the spool is full, oldest first"),
+    Rule(
+        "access point, spool",
+        "signed batches",
+        "the cloud has them; in an outage until the spool is full, oldest first",
+    ),
     Rule("cloud, stream", "signed batches", "they are in the lake, seconds"),
     Rule("cloud, stream", "names of batches (access point, start, number)", "30 days"),
     Rule("cloud, lake", "sightings and signed batches", "24 h after their local day closed"),
