@@ -24,7 +24,7 @@ from agent.sdnotify import notify
 from agent.sources.base import LiveSource
 from agent.state import as_json, as_openmetrics, state_of, write_whole
 
-DRAIN_S = 4.0
+DRAIN_S = 3.0
 """For sending at the end: supervisors kill after 5 s (procd) or later."""
 
 
