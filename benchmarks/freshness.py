@@ -24,20 +24,21 @@ from agent.wire.codec import decode_batch
 from agent.wire.cose import open_message
 from agent.wire.model import ClockState
 from benchmarks.batches import batches_of, day_frames
-from benchmarks.processes import CHECKOUT, PYTHON, BenchError, run
+from benchmarks.processes import PYTHON, BenchError, run
 from benchmarks.report import Row, Section, at_most, show
 from benchmarks.rounds import percentile
 from benchmarks.servers import serving
+from cloud.dashboard.day import LOOK_S
 
 SITE = "fresh"
 P95_S = 5
 LATEST_S = 60
 """A figure that has not come by then never will."""
-PAGE_SCRIPT = CHECKOUT / "cloud" / "dashboard" / "static" / "page.js"
 METHOD = """\
 `ivizone-cloud serve` in a process of its own holds the first {before:,} batches of a day of {shoppers:,} shoppers; then {uploads} batches of 30 s follow, one
-at a time, sent by the agent's own uploader at irregular moments. A reader asks for the page's data every {refresh_s:g} s, as the open page
-itself does. An upload is on the page when the data shows every frame up to and with it; that number, and all figures, are computed and
+at a time, sent by the agent's own uploader at irregular moments. A reader asks for the page's data every {refresh_s:g} s, which is how often
+the server looks on behalf of an open page.
+An upload is on the page when the data shows every frame up to and with it; that number, and all figures, are computed and
 stored together. Counted from the 202 until that answer has arrived."""
 
 
@@ -99,11 +100,11 @@ class Page:
 
 def section(folder: Path, shoppers: int, before: int, uploads: int) -> Section:
     """Fill the day's first part, then upload one by one and wait for each."""
-    refresh_s = page_refresh_s()
+    refresh_s = LOOK_S
     data = ("--data", str(folder), "--log-level", "error")
     run((PYTHON, "-m", "cloud", "site", "add", SITE, *data))
     token = run((PYTHON, "-m", "cloud", "agent", "token", "--site", SITE, *data)).output.decode().split()[-1]
-    with serving([PYTHON, "-m", "cloud", "serve", "--port", "0", *data]) as address:
+    with serving([PYTHON, "-m", "cloud", "serve", "--open", "--port", "0", *data]) as address:
         day, batches = _batches(address, token, shoppers)
         connection = Connection(address)
         uploader = Uploader(connection)
@@ -127,14 +128,6 @@ def section(folder: Path, shoppers: int, before: int, uploads: int) -> Section:
         METHOD.format(shoppers=shoppers, before=before, uploads=uploads, refresh_s=refresh_s),
         rows,
     )
-
-
-def page_refresh_s() -> float:
-    """How often an open page asks, read from its script."""
-    found = re.search(r"REFRESH_MS = (\d+)", PAGE_SCRIPT.read_text())
-    if found is None:
-        raise BenchError(f"{PAGE_SCRIPT.name} does not say REFRESH_MS any more; mend benchmarks/freshness.py")
-    return int(found[1]) / 1000
 
 
 def waits_s(sent: list[Upload], shown: list[tuple[float, int]]) -> list[float]:

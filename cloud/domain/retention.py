@@ -48,7 +48,11 @@ RULES = (
     Rule("cloud, lake", "sightings and signed batches", "24 h after their local day closed"),
     Rule("cloud, quarantine", "batches that could not be read", "24 h after they came"),
     Rule("cloud, lake", "ledgers, windows and counts, which name no device", "25 months"),
-    Rule("cloud, database", "figures, with every cell under 5 devices hidden from readers", "25 months"),
+    Rule(
+        "cloud, database",
+        "figures, with every cell under 5 devices hidden from readers",
+        "25 months; of a store for captures, until it is removed",
+    ),
     Rule("cloud, database", "who did what (audit)", "3 years"),
     Rule("cloud, database", "receipts of deletion", "for good; they name no device"),
     Rule("back-ups", "none are made by the product; the operator's must leave out the stream and the lake", "1 day"),

@@ -188,24 +188,37 @@ class Retention:
     # --- what speaks of nobody ----------------------------------------------------------------------------------------
 
     def _erase_old(self) -> int:
-        """Figures, lake and lists of 25 months ago; sessions, links and tokens that are over."""
+        """Figures, lake and lists of 25 months ago; sessions, links and tokens that are over.
+
+        A store for captures is left out: its days are as old as the captures are, and were not measured on anybody's customers.
+        """
         now_ms = self._now_ms()
+        captures = [site.site for site in self._fleet.sites() if site.allows_replay]
         oldest = (Date.fromtimestamp(0) + timedelta(days=now_ms // DAY_MS - FIGURES_DAYS)).isoformat()
         with self._database.begin() as connection:
             for column in (sessions.c.seen_ms, sign_in_links.c.expires_ms, enrolment_tokens.c.expires_ms):
                 connection.execute(delete(column.table).where(column < now_ms - NAMES_MS))
             connection.execute(delete(audit).where(audit.c.at_ms < now_ms - AUDIT_MS))
-            connection.execute(delete(set_aside).where(set_aside.c.date < oldest))
+            connection.execute(delete(set_aside).where(set_aside.c.date < oldest, set_aside.c.site.not_in(captures)))
             dated = (*FIGURES, dirty_days, held_days)
-            rows = sum(connection.execute(delete(table).where(table.c.date < oldest)).rowcount for table in dated)
-        objects = self._erase_old_objects(oldest)
+            rows = sum(
+                connection.execute(delete(table).where(table.c.date < oldest, table.c.site.not_in(captures))).rowcount
+                for table in dated
+            )
+        objects = self._erase_old_objects(oldest, captures)
         if rows or objects:
             self._receipts.add("figures_erased", {"before": oldest, "rows": rows, "objects": objects})
         return rows + objects
 
-    def _erase_old_objects(self, oldest: str) -> int:
-        """Objects of ledgers, windows and counts whose date is before ``oldest``."""
-        names = [name for table in LAKE for name in self._store.names(f"{table}/") if _date_in(name) < oldest]
+    def _erase_old_objects(self, oldest: str, captures: list[str]) -> int:
+        """Objects of ledgers, windows and counts whose date is before ``oldest``, but for the stores of ``captures``."""
+        kept = tuple(f"/site={site}/" for site in captures)
+        names = [
+            name
+            for table in LAKE
+            for name in self._store.names(f"{table}/")
+            if _date_in(name) < oldest and not any(part in name for part in kept)
+        ]
         for name in names:
             self._store.remove(name)
         return len(names)

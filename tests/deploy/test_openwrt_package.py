@@ -243,7 +243,7 @@ def test_a_traceback_still_names_file_and_line(access_point):
     done = access_point.shell("sh", f'PYTHONPATH=$IVIZONE_ROOT/usr/lib/ivizone python3 -P -c "{code}"')
 
     source = (DEPLOY.parents[1] / "agent/spool/directory.py").read_text().splitlines()
-    line = next(n for n, text in enumerate(source, 1) if "directory.mkdir" in text)
+    line = next(n for n, text in enumerate(source, 1) if "directory.is_dir" in text)
     assert f'File "/usr/lib/ivizone/agent/spool/directory.py", line {line}, in __init__' in done.stderr
 
 
