@@ -31,4 +31,6 @@ def sqlite_database(path: Path) -> Engine:
         is_alone = connection.get_execution_options().get(ALONE, False)
         connection.exec_driver_sql("BEGIN IMMEDIATE" if is_alone else "BEGIN")
 
+    # ``begin`` is for who writes: one that reads first and writes then would be told "locked" at once, timeout or not, where another wrote between.
+    engine.begin = engine.execution_options(**{ALONE: True}).begin  # type: ignore[method-assign]
     return engine
