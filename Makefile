@@ -61,7 +61,7 @@ fuzz: setup ## look for inputs that break something, SECONDS for each target (TA
 	@$(BIN)/python -c 'import atheris' 2>/dev/null || $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[fuzz]'
 	PYTHONPATH=.:tests $(BIN)/python -m fuzz.run $(TARGET) --seconds $(SECONDS)
 
-soak: setup ## a day at 200 frames a second through agent and cloud, faster than it lasts; writes docs/soak.json
+soak: setup ## a day at 200 frames a second through agent and cloud, faster than it lasts
 	PYTHONPATH=.:tests $(BIN)/python -m benchmarks.soak $(SOAK_ARGS)
 
 run: setup ## the embedded cloud on this machine (data in ./ivizone-data)
