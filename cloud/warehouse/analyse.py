@@ -1,4 +1,4 @@
-"""One site and local day: lake -> shared SQL -> figures with interval and coverage -> database. Doing it again changes nothing."""
+"""Sites and local days: lake -> shared SQL -> figures with interval and coverage -> database. Doing it again changes nothing."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from cloud.domain.preset import presets
 from cloud.domain.site import QUARTER_S, Site
 from cloud.stores.base import ObjectStore
 from cloud.stores.lake import QUERIED, partition
-from cloud.warehouse.base import Engine, EngineError, Row
+from cloud.warehouse.base import DayInput, Engine, EngineError, Results, Row
 
 HOUR_MS = 3_600_000
 ZONES = ("inside", "outside", "unplaced")
@@ -43,19 +43,44 @@ class DayReport:
 def analyse_day(
     engine: Engine, store: ObjectStore, database: Database, site: Site, date: str, now_ms: int
 ) -> DayReport:
-    """Compute every figure of a site and local day under every preset, and put them in the place of what was there.
+    """`analyse_days` of one."""
+    return analyse_days(engine, store, database, [(site, date)], now_ms)[0]
+
+
+def analyse_days(
+    engine: Engine, store: ObjectStore, database: Database, days: Sequence[tuple[Site, str]], now_ms: int
+) -> list[DayReport]:
+    """Compute every figure of sites and local days under every preset, and put them in the place of what was there, day by day.
 
     The day's own legal mode decides what is read, whatever mode the store has now. Of a day that was erased only the ledger is computed:
-    its figures were made of what is gone, and stay. Raises EngineError, StoreError, SQLAlchemyError; then the figures that were there stay.
+    its figures were made of what is gone, and stay. Raises EngineError, StoreError, SQLAlchemyError; then the figures of days that were
+    not yet reached stay.
     """
-    times, mode = _Times(site, date, now_ms), site.modes.on(date)
-    objects = _objects(store, site.site, date, mode)
+    times = [_Times(site, date, now_ms) for site, date in days]
+    inputs = _inputs(store, days, times)
     try:
-        results = engine.run(objects, times.parameters())
+        results = engine.run(inputs)
     except EngineError:
         # A compaction may have moved rows meanwhile; twice is no accident.
-        objects = _objects(store, site.site, date, mode)
-        results = engine.run(objects, times.parameters())
+        inputs = _inputs(store, days, times)
+        results = engine.run(inputs)
+    return [
+        _replace_day(database, site, date, now_ms, found, len(given.objects["sightings"]), time)
+        for (site, date), time, given, found in zip(days, times, inputs, results, strict=True)
+    ]
+
+
+def _inputs(store: ObjectStore, days: Sequence[tuple[Site, str]], times: Sequence[_Times]) -> list[DayInput]:
+    return [
+        DayInput(_objects(store, site.site, date, site.modes.on(date)), time.parameters())
+        for (site, date), time in zip(days, times, strict=True)
+    ]
+
+
+def _replace_day(
+    database: Database, site: Site, date: str, now_ms: int, results: Results, objects: int, times: _Times
+) -> DayReport:
+    mode = site.modes.on(date)
     coverage = _Coverage(results["coverage"], times)
     day = list(_day_figures(results, coverage.of_day(), mode))
     quarters = list(_quarter_figures(results, coverage, mode, times))
@@ -64,12 +89,12 @@ def analyse_day(
     with database.begin() as connection:
         if keeps_devices(mode) and _is_closed(connection, site.site, date):
             replace_rows(connection, ledger_days, [{**key, **row} for row in _ledger_rows(results)], **key)
-            return DayReport(site.site, date, len(objects["sightings"]), 0)
+            return DayReport(site.site, date, objects, 0)
         replace_rows(connection, day_figures, [{**key, "computed_ms": now_ms, **row} for row in day], **key)
         replace_rows(connection, quarter_figures, [{**key, **row} for row in quarters], **key)
         replace_rows(connection, dwell_buckets, [{**key, **row} for row in buckets], **key)
         replace_rows(connection, ledger_days, [{**key, **row} for row in _ledger_rows(results)], **key)
-    return DayReport(site.site, date, len(objects["sightings"]), len(day) + len(quarters))
+    return DayReport(site.site, date, objects, len(day) + len(quarters))
 
 
 def _objects(store: ObjectStore, site: str, date: str, mode: str) -> dict[str, list[str]]:

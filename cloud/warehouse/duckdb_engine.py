@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import duckdb
 
 from cloud.stores.lake import QUERIED, duckdb_columns
-from cloud.warehouse.base import PARAMETERS, RESULTS, TABLES, EngineError, Row, text
+from cloud.warehouse.base import (
+    PARAMETERS,
+    RESULTS,
+    TABLES,
+    DayInput,
+    EngineError,
+    Results,
+    columns_of_parameter,
+    rows_of_parameter,
+    split_days,
+    text,
+)
 
 MEMORY_LIMIT = "1GB"
 THREADS = 2
@@ -20,9 +31,7 @@ _GLOB = re.compile(r"[*?\[]")
 class DuckDbEngine:
     """See ``Engine``."""
 
-    def run(
-        self, objects: Mapping[str, Sequence[str]], parameters: Mapping[str, Sequence[Row]]
-    ) -> dict[str, list[dict[str, Any]]]:
+    def run(self, days: Sequence[DayInput]) -> list[Results]:
         """See ``Engine.run``."""
         try:
             with duckdb.connect(
@@ -30,35 +39,38 @@ class DuckDbEngine:
                 config={"memory_limit": MEMORY_LIMIT, "threads": THREADS, "autoinstall_known_extensions": False},
             ) as connection:
                 for table in QUERIED:
-                    _open_table(connection, table, objects.get(table, ()))
-                for name, columns in PARAMETERS.items():
-                    _fill(connection, name, columns, parameters[name])
+                    _open_table(connection, table, [day.objects.get(table, ()) for day in days])
+                connection.execute("CREATE TEMP TABLE days AS SELECT RANGE AS day_no FROM RANGE(?)", [len(days)])
+                for name in PARAMETERS:
+                    _fill(connection, name, rows_of_parameter(name, days))
                 for name in TABLES:
                     connection.execute(f"CREATE TEMP TABLE {name} AS {text(name)}")
-                return {name: _rows(connection.execute(text(name))) for name in RESULTS}
+                return split_days({name: _rows(connection.execute(text(name))) for name in RESULTS}, len(days))
         except duckdb.Error as error:
             raise EngineError(f"DuckDB could not run the shared SQL: {error}") from error
 
 
-def _open_table(connection: duckdb.DuckDBPyConnection, table: str, locations: Sequence[str]) -> None:
-    """A view over the table's objects, or an empty table of the same columns."""
-    if locations:
-        files = [_GLOB.sub(r"[\g<0>]", location) for location in locations]
-        connection.read_parquet(files, union_by_name=True, hive_partitioning=False).create_view(table)
-    else:
-        connection.execute(f"CREATE TEMP TABLE {table} ({duckdb_columns(table)})")
+def _open_table(connection: duckdb.DuckDBPyConnection, table: str, by_day: Sequence[Sequence[str]]) -> None:
+    """A view over the table's objects of every day; of days without any, an empty table of the same columns."""
+    parts = [f"SELECT 0 AS day_no, * FROM empty_{table}"]  # noqa: S608  names are constants of ours
+    connection.execute(f"CREATE TEMP TABLE empty_{table} ({duckdb_columns(table)})")
+    for day_no, locations in enumerate(by_day):
+        if locations:
+            files = [_GLOB.sub(r"[\g<0>]", location) for location in locations]
+            relation = connection.read_parquet(files, union_by_name=True, hive_partitioning=False)
+            relation.create_view(f"{table}_{day_no}")
+            parts.append(f"SELECT {day_no} AS day_no, * FROM {table}_{day_no}")  # noqa: S608
+    connection.execute(f"CREATE TEMP VIEW {table} AS {' UNION ALL BY NAME '.join(parts)}")
 
 
-def _fill(connection: duckdb.DuckDBPyConnection, name: str, columns: Mapping[str, str], rows: Sequence[Row]) -> None:
+def _fill(connection: duckdb.DuckDBPyConnection, name: str, rows: Sequence[tuple[Any, ...]]) -> None:
+    columns = columns_of_parameter(name)
     connection.execute(
         f"CREATE TEMP TABLE {name} ({', '.join(f'{column} {kind}' for column, kind in columns.items())})"
     )
     if rows:
         places = ", ".join("?" for _ in columns)
-        connection.executemany(
-            f"INSERT INTO {name} VALUES ({places})",  # noqa: S608  names are constants of ours
-            [[row[column] for column in columns] for row in rows],
-        )
+        connection.executemany(f"INSERT INTO {name} VALUES ({places})", rows)  # noqa: S608  names are constants of ours
 
 
 def _rows(result: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:

@@ -6,9 +6,9 @@ from random import Random
 
 import pytest
 from contracts.adapters import ENGINES
-from support.lake import DAY_MS, HOUR_MS, MIN_MS, ledger, parameters, quarters, run, sighting, window
+from support.lake import DAY_MS, HOUR_MS, MIN_MS, laid, ledger, parameters, quarters, run, sighting, window
 
-from cloud.warehouse.base import PARAMETERS, RESULTS, SQL, TABLES, EngineError
+from cloud.warehouse.base import PARAMETERS, RESULTS, SQL, TABLES, DayInput, EngineError
 
 COLUMNS = {
     "day": {"preset", "visits", "visitors", "passers_by", "engaged", "bounced", "residents", "devices", "expected_visitors", "variance"},
@@ -113,10 +113,25 @@ def test_an_object_that_cannot_be_read_is_an_error_of_the_engine(engine, tmp_pat
 
     for location in (torn, tmp_path / "missing.parquet"):
         with pytest.raises(EngineError):
-            engine.run({"sightings": [str(location)]}, parameters())
+            engine.run([DayInput({"sightings": [str(location)]}, parameters())])
 
 
 def test_a_day_of_any_length_has_its_quarters(engine, tables, tmp_path):
     for count in (92, 100):
         spans = quarters(count=count)
         assert run(engine, tmp_path, tables, quarters=spans, spans=spans)["quarters"]
+
+
+def test_many_days_in_one_run_are_the_same_as_each_alone(engine, tables, tmp_path):
+    """The same devices on every day, the same batch numbers, a day without anything: nothing of one meets another."""
+    morning = {"start_ms": DAY_MS + 6 * HOUR_MS, "end_ms": DAY_MS + 10 * HOUR_MS}
+    fewer = {name: rows[::2] for name, rows in tables.items()}
+    days = [
+        laid(tmp_path / "a", tables, 3),
+        laid(tmp_path / "b", {}),
+        laid(tmp_path / "c", fewer, closed_hours=[morning]),
+        laid(tmp_path / "d", {"ledger": tables["ledger"]}),
+        laid(tmp_path / "e", fewer, quarters=quarters(count=92), spans=quarters(count=92)),
+    ]
+
+    assert [rounded(one) for one in engine.run(days)] == [rounded(engine.run([day])[0]) for day in days]

@@ -10,6 +10,7 @@ from cloud.domain.site import QUARTER_S
 from cloud.stores.lake import QUERIED, object_name, to_parquet
 from cloud.stores.local_dir import LocalDirStore
 from cloud.warehouse.analyse import DWELL_BUCKETS_S
+from cloud.warehouse.base import DayInput
 
 DAY_MS = 1_700_006_400_000
 """2023-11-15 00:00 UTC."""
@@ -79,6 +80,11 @@ def run(
     engine: Any, folder: Path, tables: dict[str, list[Row]], objects: int = 1, **changes: Any
 ) -> dict[str, list[Row]]:
     """The engine's rows for these tables, each cut into so many objects."""
+    return engine.run([laid(folder, tables, objects, **changes)])[0]
+
+
+def laid(folder: Path, tables: dict[str, list[Row]], objects: int = 1, **changes: Any) -> DayInput:
+    """These tables in a lake of their own, each cut into so many objects, and the day's parameters."""
     store = LocalDirStore(folder)
     locations: dict[str, list[str]] = {}
     for table in QUERIED:
@@ -87,4 +93,4 @@ def run(
             name = object_name(table, "shop", "2023-11-15", "test", part)
             store.put(name, to_parquet(table, rows[part::objects]))
             locations.setdefault(table, []).append(store.location(name))
-    return engine.run(locations, parameters(**changes))
+    return DayInput(locations, parameters(**changes))

@@ -1,8 +1,8 @@
--- heard: every sighting of one site and local day, once, whatever was delivered twice (idempotent on agent, boot, batch, row).
+-- heard: every sighting of each site and local day, once, whatever was delivered twice (idempotent on agent, boot, batch, row).
 -- Reads: sightings. Times are epoch ms, p_inside is a share 0..1 from here on.
-SELECT agent, boot, batch, row_no, pseudonym, first_ms, last_ms, bursts, rssi_median_dbm, p_inside / 100.0 AS p_inside
+SELECT day_no, agent, boot, batch, row_no, pseudonym, first_ms, last_ms, bursts, rssi_median_dbm, p_inside / CAST(100 AS DOUBLE) AS p_inside
 FROM (
-  SELECT s.*, ROW_NUMBER() OVER (PARTITION BY agent, boot, batch, row_no ORDER BY first_ms, pseudonym) AS copy
+  SELECT s.*, ROW_NUMBER() OVER (PARTITION BY day_no, agent, boot, batch, row_no ORDER BY first_ms, pseudonym) AS copy
   FROM sightings s
 ) copies
 WHERE copy = 1
