@@ -5,10 +5,11 @@
 | web | `serve` | ingest behind the load balancer; as many as there is traffic |
 | consumer | `kcl` | the Kinesis Client Library, which starts a `processor` for each shard; two or more |
 | consumer | `consume` | one process that reads all shards itself, for small deployments without Java |
-| analyst | `analyse` | days with new data -> figures; any number |
+| analyst | `analyse` | days with new data -> figures; erases what is over; any number |
 | once | `roles`, `migrate` | SQL for the database's roles; schema, partitions and grants |
 
-Exit codes as of `ivizone-cloud`: 0 ok, 2 usage, 3 configuration, 5 a part does not answer.
+The same words stand behind `ivizone-cloud aws`. What an operator does to stores, access points, people and receipts is the `ivizone-cloud` of
+the embedded product, with `--config FILE`. Exit codes as there: 0 ok, 2 usage, 3 configuration, 5 a part does not answer.
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ from cloud.consumer.kcl_daemon import daemon_command, find_jars, properties
 from cloud.databases.base import DatabaseError
 from cloud.databases.postgres import (
     day_lock,
+    house_lock,
     make_months,
     migrate_postgres,
     postgres_database,
@@ -52,6 +54,8 @@ from cloud.fleet.registry import Fleet
 from cloud.ingest.app import Ingest, PastTheRouter
 from cloud.log import LEVELS, configure
 from cloud.portal.shoppers import Shoppers
+from cloud.retention.receipts import Receipts, key_of
+from cloud.retention.retention import Retention
 from cloud.stores.base import StoreError
 from cloud.stores.s3 import S3Store
 from cloud.streams.base import StreamError
@@ -69,6 +73,10 @@ LAG_S = 15.0
 FULL_SHARE = 0.75
 """Of the stream's retention: so far behind, records would be lost before they are read, and access points can keep them."""
 NOTE_S = 30.0
+LOOK_AGAIN_MS = 6 * 3_600_000
+"""How long a closed day is looked at again: each look lists the bucket, for money. What came even later goes by the bucket's own rule."""
+HOUSE_S = 15.0
+"""How often an analyst asks the clock whether something is due: each time it reads every store's row."""
 TROUBLES = (StreamError, StoreError, EngineError, SQLAlchemyError)
 
 
@@ -117,11 +125,40 @@ class Aws:
         """The same consumer as the embedded one, on a stream or on one shard of it."""
         return Consumer(stream, self.store, self.database, self.fleet, self.now_ms, is_alone=False)
 
+    @cached_property
+    def copies(self) -> S3Store:
+        """The lake, for DuckDB: with copies of its objects."""
+        return self._store(Path(self.config.analytics.copies_directory))
+
+    @cached_property
+    def receipts(self) -> Receipts:
+        """The chain of deletion receipts. Raises CloudConfigError."""
+        require(self.config, "retention.receipts_secret")
+        try:
+            key = key_of(self.config.retention.receipts_secret)
+        except ValueError as error:
+            raise CloudConfigError(f"retention.receipts_secret cannot be used: {error}") from error
+        return Receipts(self.database, key, self.now_ms)
+
+    def retention(self, analyst: Analyst) -> Retention:
+        """What erases; the stream forgets by itself. Raises CloudConfigError."""
+        return Retention(
+            self.database,
+            self.copies,
+            None,
+            self.fleet,
+            self.receipts,
+            self.now_ms,
+            analyst.analyse,
+            lock=lambda site, day: day_lock(self.database, site, day),
+            again_ms=LOOK_AGAIN_MS,
+        )
+
     def analyst(self) -> Analyst:
         """Figures by DuckDB, on copies of the objects."""
         return Analyst(
             DuckDbEngine(),
-            self._store(Path(self.config.analytics.copies_directory)),
+            self.copies,
             self.database,
             self.fleet,
             self.now_ms,
@@ -265,19 +302,47 @@ def _consume(aws: Aws, should_stop: Callable[[], bool], sleep: Callable[[float],
         sleep(min(1.0, aws.config.analytics.look_s))
 
 
+class Housekeeping:
+    """What the clock brings about rather than a batch: modes that begin today, quarter-hours that pass, what is to be erased."""
+
+    def __init__(self, aws: Aws, analyst: Analyst, now_s: Callable[[], float] = time.monotonic) -> None:
+        self._aws = aws
+        self._analyst = analyst
+        self._retention = aws.retention(analyst)
+        self._now_s = now_s
+        self._ran_s = -1e9
+
+    def run_when_due(self) -> None:
+        """Do it, where the last time was HOUSE_S ago. Raises StoreError, SQLAlchemyError."""
+        if self._now_s() - self._ran_s < HOUSE_S:
+            return
+        self._ran_s = self._now_s()
+        self._aws.fleet.apply_modes()
+        self._analyst.mark_elapsed(Shoppers(self._aws.database, self._aws.now_ms).purge)
+        self._aws.copies.forget_copies()
+        with house_lock(self._aws.database) as is_mine:  # else another process erases
+            if is_mine:
+                self._retention.run_when_due()
+
+
 def analyse(aws: Aws, should_stop: Callable[[], bool], sleep: Callable[[float], None] = time.sleep) -> None:
-    """Compute days with new data until told to stop."""
+    """Compute days with new data, and erase what is over, until told to stop."""
     analyst = aws.analyst()
+    house = Housekeeping(aws, analyst)
     while not should_stop():
-        try:
-            analyst.mark_elapsed(Shoppers(aws.database, aws.now_ms).purge)
-            analyst.analyse_dirty(should_stop)
-            sleep(aws.config.analytics.look_s)
-        except Exception as error:  # whatever it is: an analyst that is gone would show old figures for ever
-            log.error(
-                "worker_failed", error=str(error) if isinstance(error, TROUBLES) else repr(error), retry_in_s=RETRY_S
-            )
-            sleep(RETRY_S)
+        done = [_try(house.run_when_due), _try(lambda: analyst.analyse_dirty(should_stop))]
+        sleep(aws.config.analytics.look_s if all(done) else RETRY_S)
+
+
+def _try(work: Callable[[], object]) -> bool:
+    """False where it failed, whatever it was: an analyst that is gone would show old figures for ever."""
+    try:
+        work()
+    except Exception as error:
+        said = str(error) if isinstance(error, TROUBLES) else repr(error)
+        log.error("worker_failed", error=said, retry_in_s=RETRY_S)
+        return False
+    return True
 
 
 def run_processor(aws: Aws) -> None:

@@ -97,6 +97,13 @@ class AnalyticsSection:
 
 
 @dataclass(frozen=True)
+class RetentionSection:
+    """Erasing on time, and the proof of it."""
+
+    receipts_secret: str = text("", "32 characters of chance or more; the key that signs receipts of deletion is made of it", is_secret=True)  # fmt: skip
+
+
+@dataclass(frozen=True)
 class CloudConfig:
     """The whole configuration."""
 
@@ -106,6 +113,7 @@ class CloudConfig:
     database: DatabaseSection = field(default_factory=DatabaseSection)
     consumer: ConsumerSection = field(default_factory=ConsumerSection)
     analytics: AnalyticsSection = field(default_factory=AnalyticsSection)
+    retention: RetentionSection = field(default_factory=RetentionSection)
 
 
 def load_cloud_config(path: Path | None, environment: Mapping[str, str]) -> CloudConfig:

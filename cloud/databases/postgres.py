@@ -159,6 +159,13 @@ def stream_lock(engine: Engine, stream: str) -> Iterator[bool]:
 
 
 @contextmanager
+def house_lock(engine: Engine) -> Iterator[bool]:
+    """True while this process alone erases what is over."""
+    with _session_lock(engine, (_DAY_CLASS + 2, 0)) as held:
+        yield held
+
+
+@contextmanager
 def _session_lock(engine: Engine, key: tuple[int, int]) -> Iterator[bool]:
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         held = bool(connection.exec_driver_sql("SELECT pg_try_advisory_lock(%s, %s)", key).scalar_one())

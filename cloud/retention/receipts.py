@@ -9,6 +9,8 @@ from typing import Any
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from sqlalchemy import Connection, Engine, insert, select
 
 from agent.wire.receipts import Head, make_receipt
@@ -17,6 +19,9 @@ from cloud.databases.privacy_tables import receipts
 
 KEY_NAME = "receipts.key"
 BY = "cloud"
+MIN_SECRET = 32
+"""Characters. Secrets Manager makes passwords, not keys; so many of its characters hold more chance than a key has."""
+KEY_INFO = b"ivizone deletion receipts 1"
 
 
 class Receipts:
@@ -63,6 +68,13 @@ def load_or_make_key(path: Path) -> Ed25519PrivateKey:
         file.flush()
         os.fsync(file.fileno())
     return key
+
+
+def key_of(secret: str) -> Ed25519PrivateKey:
+    """The key that many processes share, made of the ``secret`` that they share (HKDF, RFC 5869). Raises ValueError for a short one."""
+    if len(secret) < MIN_SECRET:
+        raise ValueError(f"it has {len(secret)} characters; use {MIN_SECRET} of chance or more")
+    return Ed25519PrivateKey.from_private_bytes(HKDF(SHA256(), 32, None, KEY_INFO).derive(secret.encode()))
 
 
 def is_signature(key: bytes, signature: bytes, signed: bytes) -> bool:

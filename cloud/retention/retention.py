@@ -8,13 +8,14 @@ it may say only what is done.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import date as Date
 from datetime import timedelta
 from typing import Protocol
 
 import structlog
-from sqlalchemy import Engine, delete, select, update
+from sqlalchemy import Engine, delete, select, union, update
 
 from cloud.databases.privacy_tables import closed_ledgers, held_days, set_aside
 from cloud.databases.tables import (
@@ -40,6 +41,8 @@ from cloud.warehouse.base import EngineError
 
 log = structlog.get_logger()
 FIGURES = (day_figures, quarter_figures, dwell_buckets, ledger_days, closed_ledgers)
+DATED = (*FIGURES, dirty_days, held_days)
+"""Tables with a row for each day of a site; a day that has objects in the lake has one in some of them."""
 
 
 class Forgets(Protocol):
@@ -62,7 +65,12 @@ class Erased:
 
 
 class Retention:
-    """``analyse(site, date)`` computes a day once more before it is closed, where it has data that no figure knows of."""
+    """``analyse(site, date)`` computes a day once more before it is closed, where it has data that no figure knows of. ``lock(site, date)``
+    is true while nobody else computes the day; another's day waits for the next run.
+
+    ``again_ms`` is how long a closed day is looked at again for objects that came late, None for ever: in a folder a look costs nothing,
+    in S3 each is a request that is paid for, and a rule of the bucket removes what is left.
+    """
 
     def __init__(
         self,
@@ -73,6 +81,8 @@ class Retention:
         receipts: Receipts,
         now_ms: Callable[[], int],
         analyse: Callable[[str, str], object] = lambda _site, _date: None,
+        lock: Callable[[str, str], AbstractContextManager[bool]] = lambda _site, _date: nullcontext(True),
+        again_ms: int | None = None,
     ) -> None:
         self._database = database
         self._store = store
@@ -81,12 +91,14 @@ class Retention:
         self._receipts = receipts
         self._now_ms = now_ms
         self._analyse = analyse
+        self._lock = lock
+        self._again_ms = again_ms
         self._ran_ms = 0
         self._ran_modes: dict[str, str] = {}
 
-    def run(self) -> Erased:
+    def run(self, again_ms: int | None = None) -> Erased:
         """Erase everything whose time has come. A second call does nothing more. Raises StoreError, StreamError, SQLAlchemyError."""
-        days, objects, rows = self._erase_days()
+        days, objects, rows = self._erase_days(again_ms)
         kept = self._erase_quarantine()
         names = self._stream.forget(self._now_ms() - NAMES_MS) if self._stream else 0
         figures = self._erase_old()
@@ -100,20 +112,25 @@ class Retention:
         now_ms = self._now_ms()
         modes = {site.site: site.legal_mode for site in self._fleet.sites()}
         if now_ms - self._ran_ms >= QUARTER_S * 1000 or modes != self._ran_modes:
-            self.run()
+            self.run(self._again_ms)
             self._ran_ms, self._ran_modes = now_ms, modes
 
     # --- days -------------------------------------------------------------------------------------------------------
 
-    def _erase_days(self) -> tuple[int, int, int]:
+    def _erase_days(self, again_ms: int | None) -> tuple[int, int, int]:
         sites = {site.site: site for site in self._fleet.sites()}
+        closed_ms = held_days.c.closed_ms
+        query = select(held_days).order_by(held_days.c.site, held_days.c.date)
+        if again_ms is not None:
+            query = query.where(closed_ms.is_(None) | (closed_ms > self._now_ms() - again_ms))
         with self._database.connect() as connection:
-            held = list(connection.execute(select(held_days).order_by(held_days.c.site, held_days.c.date)))
+            held = list(connection.execute(query))
         days = objects = rows = 0
         for row in held:
             site = sites[row.site]
             if self._now_ms() >= erase_at_ms(site, row.date, row.received_ms):
-                found = self._erase_day(site, row.date, is_closed=row.closed_ms is not None)
+                with self._lock(row.site, row.date) as is_mine:
+                    found = self._erase_day(site, row.date, is_closed=row.closed_ms is not None) if is_mine else None
                 days += found is not None
                 objects += found[0] if found else 0
                 rows += found[1] if found else 0
@@ -195,35 +212,29 @@ class Retention:
         now_ms = self._now_ms()
         captures = [site.site for site in self._fleet.sites() if site.allows_replay]
         oldest = (Date.fromtimestamp(0) + timedelta(days=now_ms // DAY_MS - FIGURES_DAYS)).isoformat()
+        objects = self._erase_old_objects(oldest, captures)  # first: the rows tell which days have some
         with self._database.begin() as connection:
             for column in (sessions.c.seen_ms, sign_in_links.c.expires_ms, enrolment_tokens.c.expires_ms):
                 connection.execute(delete(column.table).where(column < now_ms - NAMES_MS))
             connection.execute(delete(audit).where(audit.c.at_ms < now_ms - AUDIT_MS))
             connection.execute(delete(set_aside).where(set_aside.c.date < oldest, set_aside.c.site.not_in(captures)))
-            dated = (*FIGURES, dirty_days, held_days)
             rows = sum(
                 connection.execute(delete(table).where(table.c.date < oldest, table.c.site.not_in(captures))).rowcount
-                for table in dated
+                for table in DATED
             )
-        objects = self._erase_old_objects(oldest, captures)
         if rows or objects:
             self._receipts.add("figures_erased", {"before": oldest, "rows": rows, "objects": objects})
         return rows + objects
 
     def _erase_old_objects(self, oldest: str, captures: list[str]) -> int:
-        """Objects of ledgers, windows and counts whose date is before ``oldest``, but for the stores of ``captures``."""
-        kept = tuple(f"/site={site}/" for site in captures)
+        """Objects of ledgers, windows and counts whose date is before ``oldest``, but for the stores of ``captures``. To list the whole
+        lake for it would take hours where there are thousands of stores."""
+        days = union(*(select(t.c.site, t.c.date).where(t.c.date < oldest, t.c.site.not_in(captures)) for t in DATED))
+        with self._database.connect() as connection:
+            old = list(connection.execute(days))
         names = [
-            name
-            for table in LAKE
-            for name in self._store.names(f"{table}/")
-            if _date_in(name) < oldest and not any(part in name for part in kept)
+            name for row in old for table in LAKE for name in self._store.names(partition(table, row.site, row.date))
         ]
         for name in names:
             self._store.remove(name)
         return len(names)
-
-
-def _date_in(name: str) -> str:
-    """The local date in an object's name (cloud.stores.lake); beyond all dates where there is none."""
-    return next((part[5:] for part in name.split("/") if part.startswith("date=")), "9999")

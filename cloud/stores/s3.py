@@ -27,6 +27,7 @@ CONNECT_S, READ_S = 3.0, 20.0
 RETRIES: dict[str, Any] = {"mode": "standard", "total_max_attempts": 5}
 """boto3's own back-off: every request here may be sent twice."""
 COPIES_LIMIT_BYTES = 5_000_000_000
+COPY_UNUSED_S = 3600.0
 
 
 class S3Store:
@@ -74,6 +75,12 @@ class S3Store:
     def remove(self, name: str) -> None:
         """See ``ObjectStore.remove``."""
         self._call(name, "delete_object", Key=self._key(name))
+        if self._copies:
+            self._copies.drop(name)
+
+    def forget_copies(self, unused_s: float = COPY_UNUSED_S) -> int:
+        """Remove the copies that nobody used for so long: the object may be erased by another process. Gives how many."""
+        return self._copies.forget(unused_s) if self._copies else 0
 
     def location(self, name: str) -> str:
         """See ``ObjectStore.location``. Raises StoreError where the object cannot be copied."""
@@ -158,6 +165,21 @@ class _Copies:
             raise StoreError(f"{self._folder}: object {name} cannot be copied ({error.strerror})") from error
         return str(path)
 
+    def drop(self, name: str) -> None:
+        self._remove(self._folder / (hashlib.sha256(name.encode()).hexdigest() + ".parquet"))
+
+    def forget(self, unused_s: float) -> int:
+        with self._lock:
+            old = [path for path in self._folder.glob("*.parquet") if path.stat().st_mtime < time.time() - unused_s]
+            for path in old:
+                self._remove(path)
+        return len(old)
+
+    @staticmethod
+    def _remove(path: Path) -> None:
+        path.with_suffix(".tag").unlink(missing_ok=True)
+        path.unlink(missing_ok=True)
+
     def _make_room(self, keep: Path) -> None:
         """Remove copies that were not used for an hour, oldest first, while there are too many bytes; what is being read stays."""
         with self._lock:
@@ -166,8 +188,7 @@ class _Copies:
             for used_s, length, path in files:
                 if size <= self._limit_bytes or path == keep or used_s > time.time() - 3600:
                     return
-                path.with_suffix(".tag").unlink(missing_ok=True)
-                path.unlink(missing_ok=True)
+                self._remove(path)
                 size -= length
 
 
