@@ -123,7 +123,8 @@ class Aws:
 
     def consumer(self, stream: Any) -> Consumer:
         """The same consumer as the embedded one, on a stream or on one shard of it."""
-        return Consumer(stream, self.store, self.database, self.fleet, self.now_ms, is_alone=False)
+        limits = {"max_records": self.config.consumer.records, "max_bytes": self.config.consumer.bytes}
+        return Consumer(stream, self.store, self.database, self.fleet, self.now_ms, is_alone=False, **limits)
 
     @cached_property
     def copies(self) -> S3Store:

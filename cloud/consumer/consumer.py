@@ -10,6 +10,7 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Any
 
 import structlog
@@ -30,21 +31,27 @@ from cloud.streams.base import Stream, StreamRecord
 
 log = structlog.get_logger()
 MAX_RECORDS = 500
-"""Of one object."""
+MAX_BYTES = 32_000_000
+"""What becomes objects together, and is lost together where the process dies: it is read again."""
 COMPACT_FROM = 48
 """Objects of one partition that are merged into one: an engine opens each for every figure."""
 COMPACTED = "compact"
+PARTITIONS_KEPT = 100_000
+"""Whose number of objects is remembered."""
 
 
 @dataclass(slots=True)
 class Buffer:
-    """Rows on their way into objects. ``rows``: (table, site, local date) -> rows."""
+    """What is on its way into objects. Rows are those of one site at a time: as Python's they take a hundred times the room of their
+    messages. ``rows``: (table, site, local date) -> rows."""
 
     rows: dict[tuple[str, str, str], list[dict[str, Any]]] = field(default_factory=lambda: defaultdict(list))
     seen: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Agent -> what its newest batch said of it."""
     held: set[tuple[str, str]] = field(default_factory=set)
     """(site, local date) that get something of single devices."""
+    written: set[tuple[str, str, str]] = field(default_factory=set)
+    """(table, site, local date) that got an object."""
     sightings: int = 0
     quarantined: int = 0
     withheld: int = 0
@@ -54,7 +61,8 @@ class Buffer:
 class Consumer:
     """``drain`` deals with what waits; the caller decides when. ``now_ms`` is the clock.
 
-    ``is_alone`` is False where another consumer may read the same records: after a takeover the former one may still be writing.
+    ``is_alone`` is False where another consumer may read the same records: after a takeover the former one may still be writing. Of each
+    site and date at most ``max_records`` records (None: MAX_RECORDS) of ``max_bytes`` become one object of a table.
     """
 
     def __init__(
@@ -66,6 +74,8 @@ class Consumer:
         now_ms: Callable[[], int],
         *,
         is_alone: bool = True,
+        max_records: int | None = None,
+        max_bytes: int = MAX_BYTES,
     ) -> None:
         self._stream = stream
         self._store = store
@@ -73,6 +83,9 @@ class Consumer:
         self._fleet = fleet
         self._now_ms = now_ms
         self._is_alone = is_alone
+        self._max_records = max_records
+        self._max_bytes = max_bytes
+        self._room: dict[tuple[str, str, str], int] = {}
         self._keeping = Keeping(database, now_ms)
 
     def drain(self, should_stop: Callable[[], bool] = lambda: False) -> int:
@@ -81,36 +94,51 @@ class Consumer:
         Raises StreamError, StoreError, SQLAlchemyError: then the checkpoint stands where it stood, and the next call begins there.
         """
         total = 0
-        while not should_stop() and (records := self._stream.read(MAX_RECORDS)):
+        while not should_stop() and (records := self._read()):
             self._emit(records)
             total += len(records)
         return total
 
+    def _read(self) -> list[StreamRecord]:
+        """The next records; one always, however large it is."""
+        records = self._stream.read(self._max_records or MAX_RECORDS)
+        ends = accumulate(len(record.message) for record in records)
+        return records[: max(1, sum(end <= self._max_bytes for end in ends))]
+
     def _emit(self, records: list[StreamRecord]) -> None:
-        buffer = Buffer()
-        known_sites: dict[str, Site | None] = {}
+        buffer, by_site = Buffer(), defaultdict(list)
         for record in records:
-            if record.site not in known_sites:
-                known_sites[record.site] = self._fleet.site(record.site)
-            self._take(record, known_sites[record.site], buffer)
-        first, last = records[0], None if self._is_alone else records[-1].sequence
-        self._keeping.hold(buffer.held)
-        for (table, site, date), rows in buffer.rows.items():
-            self._store.put(object_name(table, site, date, first.shard, first.sequence, last), to_parquet(table, rows))
+            by_site[record.site].append(record)
+        for name, mine in by_site.items():
+            self._emit_site(self._fleet.site(name), mine, (records[0], records[-1]), buffer)
         with self._database.begin() as connection:
-            mark_dirty(connection, {(site, date) for _, site, date in buffer.rows}, self._now_ms())
+            mark_dirty(connection, {(site, date) for _, site, date in buffer.written}, self._now_ms())
             _note_agents(connection, buffer.seen)
         self._stream.checkpoint(records[-1])
         log.info(
             "consumer_emitted",
             records=len(records),
             sightings=buffer.sightings,
-            objects=len(buffer.rows),
+            objects=len(buffer.written),
             quarantined=buffer.quarantined,
             withheld=buffer.withheld,
         )
-        for table, site, date in buffer.rows:
+        for table, site, date in sorted(buffer.written):
             self._compact(table, site, date)
+
+    def _emit_site(
+        self, site: Site | None, records: list[StreamRecord], ends: tuple[StreamRecord, StreamRecord], buffer: Buffer
+    ) -> None:
+        """The objects of one site, named by the first and the last record of all that are read together."""
+        for record in records:
+            self._take(record, site, buffer)
+        first, last = ends[0], None if self._is_alone else ends[1].sequence
+        self._keeping.hold(buffer.held)
+        for (table, name, date), rows in buffer.rows.items():
+            self._store.put(object_name(table, name, date, first.shard, first.sequence, last), to_parquet(table, rows))
+        buffer.written |= buffer.rows.keys()
+        buffer.rows.clear()
+        buffer.held.clear()
 
     def _take(self, record: StreamRecord, site: Site | None, buffer: Buffer) -> None:
         try:
@@ -148,8 +176,13 @@ class Consumer:
         Its name is made of the names that went into it: of two consumers that merge at the same time, one with an object more, neither
         overwrites what the other has just put in the place of the objects that it removes.
         """
-        names = self._store.names(partition(table, site, date))
+        place = (table, site, date)
+        self._room[place] = self._room.get(place, 1) - 1
+        if self._room[place] > 0:
+            return  # not yet: to list a partition costs as much as an object
+        names = self._store.names(partition(*place))
         small = [name for name in names if f"/{COMPACTED}-" not in name]
+        self._note_room(place, COMPACT_FROM - len(small))
         if len(small) < COMPACT_FROM:
             return
         merged = f"{partition(table, site, date)}{COMPACTED}-{_hash(names)}.parquet"
@@ -163,6 +196,12 @@ class Consumer:
         for name in names:
             self._store.remove(name)
         log.info("partition_compacted", table=table, objects=len(names))
+
+    def _note_room(self, place: tuple[str, str, str], room: int) -> None:
+        """So many more objects may come before the partition is looked at again."""
+        if len(self._room) >= PARTITIONS_KEPT:
+            self._room.clear()
+        self._room[place] = room
 
 
 def _hash(names: list[str]) -> str:

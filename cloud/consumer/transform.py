@@ -110,6 +110,7 @@ def _every_row(batch: Batch, received_ms: int) -> Iterator[tuple[str, int, dict[
                 "address_kind": s.address_kind.name.lower(),
                 "source": s.source,
                 "confidence": s.confidence,
+                "link": None if s.link is None else s.link.hex(),
             },
         )
 

@@ -428,3 +428,46 @@ def test_a_former_consumer_that_writes_late_takes_no_row_away(cloud):
 
     assert len(distinct(lake_rows(cloud, "sightings"))) == 2
     assert cloud.day()["visitors"]["value"] == 2
+
+
+def test_an_object_holds_no_more_records_and_bytes_than_it_may_and_one_record_always(cloud):
+    parts = (cloud.embedded.store, cloud.embedded.database, cloud.embedded.fleet, cloud.clock)
+    contents = [heard(n, stay(n, BEGIN_MS, 5)) for n in range(6)]
+    size = len(signed(contents[0]))
+    for content in contents:
+        cloud.append(content)
+
+    assert Consumer(cloud.embedded.stream, *parts, max_records=4, max_bytes=2 * size + 20).drain() == 6
+    assert [len(pq.read_table(cloud.embedded.store.location(n))) for n in cloud.embedded.store.names("messages/")] == [
+        2,
+        2,
+        2,
+    ]
+
+    cloud.append(heard(9, stay(9, BEGIN_MS, 5)))
+    assert Consumer(cloud.embedded.stream, *parts, max_bytes=1).drain() == 1
+
+
+def test_a_partition_is_listed_only_when_it_may_be_full(cloud):
+    """In S3 a listing costs as much as an object."""
+
+    class Counting:
+        listed = 0
+
+        def __getattr__(self, name):
+            return getattr(cloud.embedded.store, name)
+
+        def names(self, prefix):
+            self.listed += prefix.startswith("ledger/")
+            return cloud.embedded.store.names(prefix)
+
+    store = Counting()
+    consumer = Consumer(
+        cloud.embedded.stream, store, cloud.embedded.database, cloud.embedded.fleet, cloud.clock, max_records=1
+    )
+    for number in range(COMPACT_FROM):
+        cloud.append(heard(number, stay(1, BEGIN_MS, 5)))
+        consumer.drain()
+
+    assert store.listed == 2, "the first and the last"
+    assert len(cloud.embedded.store.names("ledger/")) == 1
