@@ -7,6 +7,7 @@ quarantine/<shard>-<sequence>.cose  and  .reason.txt                            
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
 from typing import Any
 
 import pyarrow as pa
@@ -84,6 +85,8 @@ LAKE: dict[str, pa.Schema] = {
 }
 """Table -> schema. ``skipped`` and ``listening_ms`` are JSON: reason -> frames, channel -> milliseconds (0: channel unknown).
 ``messages`` holds the signed bytes as they came, for whoever wants to verify them again."""
+MERGED_ROWS = 65_536
+"""Of a row group in a merged object."""
 QUERIED = ("sightings", "ledger", "windows", "zone_counts")
 """What the shared SQL reads."""
 _SQL = {pa.string(): "VARCHAR", pa.int64(): "BIGINT", pa.int32(): "INTEGER", pa.float64(): "DOUBLE"}
@@ -122,14 +125,45 @@ def to_parquet(table: str, rows: list[dict[str, Any]]) -> bytes:
 
 
 def merge_parquet(table: str, objects: list[bytes]) -> bytes:
-    """Several objects of one table as one."""
+    """Several objects of one table as one, ``MERGED_ROWS`` rows at a time: a whole day's rows take a hundred times the room of its objects.
+
+    Arrow keeps what it took for the next time; it is given back, or a process would be as large as its largest merge for good.
+    """
     target = io.BytesIO()
-    pq.write_table(
-        pa.concat_tables([pq.read_table(io.BytesIO(data), schema=LAKE[table]) for data in objects]),
-        target,
-        compression="zstd",
-    )
+    with pq.ParquetWriter(target, LAKE[table], compression="zstd") as writer:
+        for group in _groups(table, objects):
+            writer.write_table(group)
+    pa.default_memory_pool().release_unused()
     return target.getvalue()
+
+
+def _groups(table: str, objects: list[bytes]) -> Iterator[pa.Table]:
+    """Their rows in order, in tables of ``MERGED_ROWS``; the last has what is left."""
+    waiting: list[pa.RecordBatch] = []
+    rows = 0
+    for data in objects:
+        for batch in pq.ParquetFile(io.BytesIO(data)).iter_batches(MERGED_ROWS):
+            waiting.append(_in_schema(batch, LAKE[table]))
+            rows += batch.num_rows
+            if rows >= MERGED_ROWS:
+                whole = pa.Table.from_batches(waiting, LAKE[table])
+                yield whole.slice(0, MERGED_ROWS)
+                waiting = whole.slice(MERGED_ROWS).to_batches()
+                rows -= MERGED_ROWS
+    if waiting:
+        yield pa.Table.from_batches(waiting, LAKE[table])
+
+
+def _in_schema(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
+    """An object that was written before a column was added has null in it."""
+    if batch.schema.equals(schema):
+        return batch
+    names = set(batch.schema.names)
+    columns = [
+        batch.column(field.name).cast(field.type) if field.name in names else pa.nulls(batch.num_rows, field.type)
+        for field in schema
+    ]
+    return pa.RecordBatch.from_arrays(columns, schema=schema)
 
 
 def rows_in(data: bytes) -> int:
