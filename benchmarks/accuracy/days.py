@@ -7,10 +7,14 @@ Each store is calibrated first, by the installer's walk, as a real one would be.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import tempfile
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -18,7 +22,7 @@ from typing import Any
 from sqlalchemy import select
 
 from agent.dot11.captured import CapturedFrame
-from agent.pipeline import Pipeline, PipelineSettings
+from agent.pipeline import Pipeline, PipelineSettings, SignedBatch
 from agent.privacy.pseudonym import Pseudonymiser
 from agent.proximity import ProximitySettings
 from agent.proximity.calibration import calibrate
@@ -26,7 +30,8 @@ from agent.survey import Survey
 from agent.tracking.tracker import TrackingSettings
 from agent.wire.cose import sign_message
 from agent.wire.model import ClockState, LegalMode
-from cloud.consumer.transform import read_batch, rows_of
+from benchmarks.accuracy.paper import DAYS, with_days
+from cloud.consumer.transform import Rows, read_batch, rows_of
 from cloud.databases.base import migrate
 from cloud.databases.sqlite import sqlite_database
 from cloud.databases.tables import day_figures
@@ -99,15 +104,23 @@ def measure(settings: DaySettings) -> list[Figure]:
     with tempfile.TemporaryDirectory() as folder:
         store, database = LocalDirStore(Path(folder) / "lake"), sqlite_database(Path(folder) / "figures.sqlite")
         migrate(database)
-        for number, batch in enumerate(pipeline.run(captured(frames))):
-            for (table, date), rows in rows_of(read_batch(batch.message), SITE, 0, batch.message).items():
-                store.put(object_name(table, SITE.site, date, "shard", number), to_parquet(table, rows))
+        for (table, date), rows in _rows(pipeline.run(captured(frames))).items():
+            store.put(object_name(table, SITE.site, date, "shard", 0), to_parquet(table, rows))
         analyse_day(DuckDbEngine(), store, database, SITE, settings.date, 1 << 45)
         with database.connect() as connection:
             mine = select(day_figures).where(day_figures.c.date == settings.date, day_figures.c.preset == OWN)
             figures = {row.metric: row._mapping for row in connection.execute(mine)}
         database.dispose()
     return list(_figures(figures, truth["summary"]))
+
+
+def _rows(batches: Iterable[SignedBatch]) -> Rows:
+    """A day's rows in one object a table: that a consumer stores them in many changes no figure, only the time it takes."""
+    day: Rows = defaultdict(list)
+    for batch in batches:
+        for key, rows in rows_of(read_batch(batch.message), SITE, 0, batch.message).items():
+            day[key] += rows
+    return day
 
 
 def _figures(figures: dict[str, Any], so: dict[str, Any]) -> Iterator[Figure]:
@@ -143,13 +156,13 @@ NAMES = {
 }
 
 
-def page(found: dict[str, list[list[Figure]]], command: str) -> str:
+def page(found: dict[str, list[list[Figure]]], command: str, shoppers: int) -> str:
     """The report, in Markdown. ``found`` is layout -> days."""
     seeds = min(len(days) for days in found.values())
     lines = [
-        "# Whole days in a store",
+        DAYS,
         "",
-        f"Simulated days of 2,000 shoppers ({seeds} seeds in each of {len(found)} kinds of store), through the whole agent and the",
+        f"Simulated days of {shoppers:,} shoppers ({seeds} seeds in each of {len(found)} kinds of store), through the whole agent and the",
         "shared SQL, beside the simulator's truth. Each store is calibrated by an installer's walk of four minutes with one phone, as a",
         "real one would be; nothing else is fitted. Passers-by who send nothing while they are in range cannot be heard by anybody and",
         "are left out (4 % in the street, 13 % in the mall).",
@@ -178,26 +191,35 @@ def page(found: dict[str, list[list[Figure]]], command: str) -> str:
     return "\n".join(lines) + "\n"
 
 
+def measured(seeds: int, shoppers: int, processes: int) -> dict[str, list[list[Figure]]]:
+    """Layout -> its days, each day in whichever process is free; says each as it is done."""
+    days = [
+        DaySettings(seed, layout=layout, shoppers=shoppers) for layout, seed in product(LAYOUTS, range(1, seeds + 1))
+    ]
+    found: dict[str, list[list[Figure]]] = {layout: [] for layout in LAYOUTS}
+    with ProcessPoolExecutor(processes) as pool:
+        for settings, figures in zip(days, pool.map(measure, days), strict=True):
+            found[settings.layout].append(figures)
+            errors = (f"{figure.metric} {figure.error:+.3f}" for figure in figures)
+            print(settings.layout, settings.seed, *errors, file=sys.stderr, flush=True)
+    return found
+
+
 def main() -> int:
     """Exit codes: 0 ok, 2 usage."""
     parser = argparse.ArgumentParser(description="Store days beside the simulator's truth.")
     parser.add_argument("--seeds", type=int, default=20, help="days in each kind of store")
-    parser.add_argument("--write", type=Path, help="the page")
+    parser.add_argument("--shoppers", type=int, default=2000, help="who pass or come in on a day")
+    parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--write", type=Path, help="the page whose part about days is to be new")
     options = parser.parse_args()
-    found: dict[str, list[list[Figure]]] = {}
-    for layout in LAYOUTS:
-        for seed in range(1, options.seeds + 1):
-            found.setdefault(layout, []).append(measure(DaySettings(seed=seed, layout=layout)))
-            print(
-                f"{layout} {seed}",
-                *(f"{f.metric} {f.error:+.3f}" for f in found[layout][-1]),
-                file=sys.stderr,
-                flush=True,
-            )
-    text = page(found, f"python -m benchmarks.accuracy.days --seeds {options.seeds}")
+    found = measured(options.seeds, options.shoppers, options.processes)
+    command = f"python -m benchmarks.accuracy.days --seeds {options.seeds} --shoppers {options.shoppers}"
+    text = page(found, command, options.shoppers)
     print(text)
     if options.write:
-        options.write.write_text(text)
+        before = options.write.read_text(encoding="utf-8") if options.write.exists() else ""
+        options.write.write_text(with_days(before, text), encoding="utf-8")
     return 0
 
 

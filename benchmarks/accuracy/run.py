@@ -18,6 +18,7 @@ from agent.tracking.counting import EVIDENCE_WEIGHT, HIDDEN_BONUS, count, family
 from agent.tracking.estimate import DeviceEstimate
 from agent.tracking.resolver import Resolver
 from benchmarks.accuracy.crowds import KINDS, Crowd, Session, load_sessions
+from benchmarks.accuracy.paper import with_crowds
 from benchmarks.accuracy.picture import picture
 from benchmarks.accuracy.scores import Score, Summary, summary
 from benchmarks.accuracy.ways import OURS, WAYS, bursts_of, score
@@ -51,7 +52,8 @@ def main() -> int:
     if options.write is None:
         print(page)
         return 0
-    options.write.write_text(page, encoding="utf-8")
+    before = options.write.read_text(encoding="utf-8") if options.write.exists() else ""
+    options.write.write_text(with_crowds(before, page), encoding="utf-8")
     options.write.with_suffix(".svg").write_text(_picture(scores), encoding="utf-8")
     return 0
 
