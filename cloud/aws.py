@@ -36,6 +36,7 @@ from starlette.middleware import Middleware
 
 from cloud.analyst import Analyst
 from cloud.aws_clients import make_client
+from cloud.aws_commands import add_processes
 from cloud.config import CloudConfig, CloudConfigError, load_cloud_config, require
 from cloud.consumer.consumer import Consumer
 from cloud.consumer.kcl import Processor, ShardBuffer, Thresholds
@@ -52,7 +53,7 @@ from cloud.databases.postgres import (
 )
 from cloud.fleet.registry import Fleet
 from cloud.ingest.app import Ingest, PastTheRouter
-from cloud.log import LEVELS, configure
+from cloud.log import configure
 from cloud.portal.shoppers import Shoppers
 from cloud.retention.receipts import Receipts, key_of
 from cloud.retention.retention import Retention
@@ -367,10 +368,14 @@ def run_kcl(aws: Aws, config_path: Path | None) -> int:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one process; gives the exit code."""
-    options = _parser().parse_args(arguments)
+    parser = argparse.ArgumentParser(
+        prog="python -m cloud.aws", description="The parts of Ivizone on AWS, a process each."
+    )
+    add_processes(parser.add_subparsers(required=True, metavar="COMMAND"))
+    options = parser.parse_args(arguments)
     configure(options.log_level, as_json=options.log_json)
     try:
-        return _run(options)
+        return int(options.run(options))
     except (CloudConfigError, DatabaseError) as error:
         return _fail(error, CONFIGURATION)
     except SQLAlchemyError as error:
@@ -379,7 +384,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(error, AWAY)
 
 
-def _run(options: argparse.Namespace) -> int:
+def run_command(options: argparse.Namespace) -> int:
+    """One of the words of ``cloud.aws_commands``; gives the exit code. Raises CloudConfigError, SQLAlchemyError and errors of the parts."""
     aws = Aws(load_cloud_config(options.config, os.environ))
     if options.command == "serve":
         return _serve(aws, options.host, options.port)
@@ -394,9 +400,14 @@ def _run(options: argparse.Namespace) -> int:
     elif options.command == "roles":
         print(sql_of_roles(options.database), end="")
     elif options.command == "migrate":
-        before, after = migrate_postgres(aws.database, datetime.now(UTC).date())
-        print(f"schema {after}, nothing to do" if before == after else f"schema {before or 'empty'} -> {after}")
+        print(migrated(aws.database))
     return OK
+
+
+def migrated(database: Database) -> str:
+    """Bring a PostgreSQL database to the newest schema; gives what is said of it."""
+    before, after = migrate_postgres(database, datetime.now(UTC).date())
+    return f"schema {after}, nothing to do" if before == after else f"schema {before or 'empty'} -> {after}"
 
 
 def _serve(aws: Aws, host: str, port: int) -> int:
@@ -421,35 +432,6 @@ def _stop_on_signal() -> Callable[[], bool]:
 def _fail(error: object, code: int) -> int:
     print(f"cloud.aws: {error}", file=sys.stderr)
     return code
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m cloud.aws", description="The parts of Ivizone on AWS, a process each."
-    )
-    commands = parser.add_subparsers(required=True, metavar="COMMAND", dest="command")
-    texts = {
-        "serve": "take in batches, until stopped",
-        "kcl": "read the stream with the Kinesis Client Library",
-        "processor": "one shard; the library starts it",
-        "consume": "read all shards in this one process",
-        "analyse": "compute days with new data",
-        "migrate": "bring the database to the newest schema",
-        "roles": "print the SQL that makes the database's roles",
-    }
-    for name, explained in texts.items():
-        made = commands.add_parser(name, help=explained, description=explained)
-        made.add_argument("--config", type=Path, metavar="FILE", help="YAML; IVIZONE_SECTION_OPTION wins over it")
-        made.add_argument("--log-level", choices=LEVELS, default="info")
-        made.add_argument("--log-json", action="store_true", help="log JSON")
-        if name == "serve":
-            made.add_argument("--host", default="127.0.0.1")
-            made.add_argument(
-                "--port", type=int, default=8000, help="0 takes a free one (default 8000, as Beanstalk expects)"
-            )
-        if name == "roles":
-            made.add_argument("--database", default="ivizone", help="name of the database (default ivizone)")
-    return parser
 
 
 if __name__ == "__main__":

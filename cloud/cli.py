@@ -1,13 +1,15 @@
 """`ivizone-cloud`: what operators call. Exit codes: 0 ok, 2 usage, 3 configuration, 4 input, 5 a part does not answer.
 
-Results go to stdout, progress and logs to stderr. Everything lives in one data folder (default ./ivizone-data).
+Results go to stdout, progress and logs to stderr. Everything lives in one data folder (default ./ivizone-data); with `--config FILE`, or where
+IVIZONE_DATABASE_URL is set and no folder named, in the database and the bucket of the AWS composition.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -17,6 +19,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from cloud.accounts.commands import add_commands
 from cloud.accounts.errors import AccountError
 from cloud.accounts.viewer import MAIN
+from cloud.aws_commands import DEFAULT_DATA, add_processes, aws_of
+from cloud.config import CloudConfigError
 from cloud.databases.base import DatabaseError, migrate, require_schema
 from cloud.databases.sqlite import sqlite_database
 from cloud.domain.site import LEGAL_MODES, Site, SiteError, parse_hours
@@ -24,13 +28,14 @@ from cloud.fleet.registry import Fleet
 from cloud.log import LEVELS, configure
 from cloud.retention.commands import add_commands as add_retention_commands
 from cloud.retention.commands import operator
-from cloud.stores.base import StoreError
+from cloud.stores.base import ObjectStore, StoreError
+from cloud.stores.local_dir import LocalDirStore
 from cloud.streams.base import StreamError
+from cloud.warehouse.analyse import DayReport
 from cloud.warehouse.base import EngineError
 
 OK, USAGE, CONFIGURATION, INPUT, AWAY = 0, 2, 3, 4, 5
 INTERRUPTED = 130
-DEFAULT_DATA = Path("ivizone-data")
 DEFAULT_PORT = 8080
 MAX_DAYS = 3660
 
@@ -41,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     configure(options.log_level, as_json=options.log_json)
     try:
         return int(options.run(options))
-    except (SiteError, AccountError, DatabaseError) as error:
+    except (SiteError, AccountError, DatabaseError, CloudConfigError) as error:
         return _fail(error, CONFIGURATION)
     except (StoreError, StreamError, EngineError) as error:
         return _fail(error, AWAY)
@@ -74,6 +79,10 @@ def _parser() -> argparse.ArgumentParser:
         made.add_argument(
             "--data", type=Path, default=DEFAULT_DATA, metavar="DIR", help=f"data folder (default ./{DEFAULT_DATA})"
         )
+        if name not in ("serve", "demo"):
+            made.add_argument(
+                "--config", type=Path, metavar="FILE", help="of the AWS composition, in the place of a data folder"
+            )
         made.add_argument("--log-level", choices=LEVELS, default="info" if name == "serve" else "warning")
         made.add_argument("--log-json", action="store_true", help="log JSON")
         made.set_defaults(run=run)
@@ -123,7 +132,11 @@ def _parser() -> argparse.ArgumentParser:
     revoke = command(agents, "revoke", agent_revoke, "take nothing more from an access point")
     revoke.add_argument("agent")
     add_commands(commands, command, _existing_database)
-    add_retention_commands(commands, sites, command, _existing_database, _day)
+    add_retention_commands(commands, sites, command, _existing_database, _store, _day)
+    aws = commands.add_parser("aws", help="the parts on AWS, a process each").add_subparsers(
+        required=True, metavar="COMMAND"
+    )
+    add_processes(aws)
     return parser
 
 
@@ -210,6 +223,11 @@ def run_demo(options: argparse.Namespace) -> int:
 
 def run_migrate(options: argparse.Namespace) -> int:
     """Bring the schema up to date."""
+    if aws := aws_of(options):
+        from cloud.aws import migrated
+
+        print(migrated(aws.database))
+        return OK
     before, after = migrate(sqlite_database(options.data / "ivizone.sqlite"))
     print(f"schema {after}, nothing to do" if before == after else f"schema {before or 'empty'} -> {after}")
     return OK
@@ -217,24 +235,34 @@ def run_migrate(options: argparse.Namespace) -> int:
 
 def run_analyse(options: argparse.Namespace) -> int:
     """Compute days again."""
-    from cloud.embedded import Embedded
-
     last = options.to or options.date
     if not 0 <= (last - options.date).days < MAX_DAYS:
         return _fail(f"--to {last} must lie within {MAX_DAYS} days after --date {options.date}", USAGE)
-    require_schema(sqlite_database(options.data / "ivizone.sqlite"))
-    embedded = Embedded(options.data)
-    try:
-        if embedded.fleet.site(options.site) is None:
-            raise SiteError(f"site {options.site!r} does not exist; `ivizone-cloud site ls` lists them")
+    database, now_ms = _existing_database(options)
+    if Fleet(database, now_ms).site(options.site) is None:
+        raise SiteError(f"site {options.site!r} does not exist; `ivizone-cloud site ls` lists them")
+    with _analysing(options) as analyse:
         day = options.date
         while day <= last:
-            report = embedded.analyse(options.site, day.isoformat())
+            report = analyse(options.site, day.isoformat())
             print(f"{report.site} {report.date}: {report.figures} figures from {report.sightings} objects of sightings")
             day += timedelta(days=1)
+    return OK
+
+
+@contextmanager
+def _analysing(options: argparse.Namespace) -> Iterator[Callable[[str, str], DayReport]]:
+    """What computes a day of a store."""
+    if aws := aws_of(options):
+        yield aws.analyst().analyse
+        return
+    from cloud.embedded import Embedded
+
+    embedded = Embedded(options.data)
+    try:
+        yield embedded.analyse
     finally:
         embedded.close()
-    return OK
 
 
 # --- stores and access points -------------------------------------------------------------------------------------------
@@ -243,6 +271,8 @@ def run_analyse(options: argparse.Namespace) -> int:
 def _fleet(options: argparse.Namespace) -> Fleet:
     from cloud.embedded import open_database, wall_clock_ms
 
+    if aws_of(options):
+        return _existing_fleet(options)
     return Fleet(open_database(options.data), wall_clock_ms)
 
 
@@ -253,9 +283,15 @@ def _existing_fleet(options: argparse.Namespace) -> Fleet:
 def _existing_database(options: argparse.Namespace) -> tuple[Engine, Callable[[], int]]:
     from cloud.embedded import wall_clock_ms
 
-    database = sqlite_database(options.data / "ivizone.sqlite")
+    aws = aws_of(options)
+    database = aws.database if aws else sqlite_database(options.data / "ivizone.sqlite")
     require_schema(database)
     return database, wall_clock_ms
+
+
+def _store(options: argparse.Namespace) -> ObjectStore:
+    aws = aws_of(options)
+    return aws.store if aws else LocalDirStore(options.data / "lake")
 
 
 def site_add(options: argparse.Namespace) -> int:

@@ -10,13 +10,14 @@ from base64 import b64decode, b64encode
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Engine, select
 
 from agent.wire.receipts import Head, ReceiptError, verify_chain
 from cloud.accounts.audit import note
 from cloud.accounts.viewer import MAIN
+from cloud.aws_commands import aws_of
 from cloud.databases.privacy_tables import held_days
 from cloud.databases.tables import audit
 from cloud.domain.modes import LEGAL_MODES, keeps_devices
@@ -25,13 +26,18 @@ from cloud.domain.site import Site, SiteError
 from cloud.fleet.registry import Fleet
 from cloud.retention.ledger import AgentLedger, day_ledger
 from cloud.retention.receipts import is_signature
+from cloud.retention.retention import Erased
+from cloud.stores.base import ObjectStore
 from cloud.stores.lake import partition
-from cloud.stores.local_dir import LocalDirStore
+
+if TYPE_CHECKING:
+    from cloud.aws import Aws
 
 OK, INPUT = 0, 4
 SHOWN = 200
 Command = Callable[..., argparse.ArgumentParser]
 OpenDatabase = Callable[[argparse.Namespace], tuple[Engine, Callable[[], int]]]
+OpenStore = Callable[[argparse.Namespace], ObjectStore]
 PROVES = (
     "It proves that the holder of the key said, in this order, that these things were erased, and that no line was altered, removed or",
     "moved since. It does not prove that no copy was made before, nor that the clock was right. Lines cut off at the end show only",
@@ -48,7 +54,12 @@ def operator() -> str:
 
 
 def add_commands(
-    commands: Any, sites: Any, command: Command, open_database: OpenDatabase, day: Callable[[str], Any]
+    commands: Any,
+    sites: Any,
+    command: Command,
+    open_database: OpenDatabase,
+    open_store: OpenStore,
+    day: Callable[[str], Any],
 ) -> None:
     """Add them to the parser; ``sites`` is the group `site`. ``day`` reads a date."""
 
@@ -70,7 +81,9 @@ def add_commands(
     group = commands.add_parser("receipts", help="proof of deletion").add_subparsers(required=True, metavar="COMMAND")
     export = command(group, "export", runs(_export), "print the chain of receipts, a line each")
     export.add_argument("--output", type=Path, metavar="FILE", help="write it there")
-    verify = command(group, "verify", lambda options: _verify(options, open_database), "check a chain of receipts")
+    verify = command(
+        group, "verify", lambda options: _verify(options, open_database, open_store), "check a chain of receipts"
+    )
     verify.add_argument(
         "file",
         nargs="?",
@@ -82,7 +95,10 @@ def add_commands(
         "--head", metavar="NUMBER:HASH", help="the head that you kept: nothing before it may be missing"
     )
 
-    ledger = command(commands, "ledger", runs(_ledger), "say where every frame, batch and sighting of a day went")
+    def run_ledger(options: argparse.Namespace) -> int:
+        return _ledger(options, *open_database(options), open_store(options))
+
+    ledger = command(commands, "ledger", run_ledger, "say where every frame, batch and sighting of a day went")
     ledger.add_argument("--site", required=True)
     ledger.add_argument("--date", required=True, type=day, metavar="YYYY-MM-DD")
     ledger.add_argument("--json", action="store_true", help="one JSON object a line, one for each access point")
@@ -124,24 +140,48 @@ def _site_mode(options: argparse.Namespace, database: Engine, now_ms: Callable[[
 
 
 def _retention_run(options: argparse.Namespace) -> int:
-    from cloud.embedded import Embedded, FolderTaken
-
-    embedded = Embedded(options.data)
-    try:
-        embedded.claim()
-        with embedded.database.begin() as connection:
-            note(connection, MAIN, operator(), embedded.now_ms(), "retention_run", "all stores")
-        erased = embedded.retention.run()
-    except FolderTaken as error:
-        print(f"ivizone-cloud: {error}; a running `serve` erases by itself", file=sys.stderr)
+    erased = _erase_on_aws(aws) if (aws := aws_of(options)) else _erase_here(options)
+    if erased is None:
         return 3
-    finally:
-        embedded.close()
     print(
         f"{erased.days} days, {erased.objects} objects with {erased.rows} rows, {erased.names} names of batches, "
         f"{erased.figures} old figures erased; receipts: ivizone-cloud receipts verify"
     )
     return OK
+
+
+def _erase_here(options: argparse.Namespace) -> Erased | None:
+    """None where another process has the folder."""
+    from cloud.embedded import Embedded, FolderTaken
+
+    embedded = Embedded(options.data)
+    try:
+        embedded.claim()
+        _note_run(embedded.database, embedded.now_ms())
+        return embedded.retention.run()
+    except FolderTaken as error:
+        print(f"ivizone-cloud: {error}; a running `serve` erases by itself", file=sys.stderr)
+        return None
+    finally:
+        embedded.close()
+
+
+def _erase_on_aws(aws: Aws) -> Erased | None:
+    """None where an analyst erases just now."""
+    from cloud.databases.postgres import house_lock
+
+    retention = aws.retention(aws.analyst())
+    with house_lock(aws.database) as is_mine:
+        if not is_mine:
+            print("ivizone-cloud: an analyst erases just now; come back when it is done", file=sys.stderr)
+            return None
+        _note_run(aws.database, aws.now_ms())
+        return retention.run()
+
+
+def _note_run(database: Engine, now_ms: int) -> None:
+    with database.begin() as connection:
+        note(connection, MAIN, operator(), now_ms, "retention_run", "all stores")
 
 
 def _retention_ls(_options: argparse.Namespace) -> int:
@@ -169,7 +209,7 @@ def _export(options: argparse.Namespace, database: Engine, _now_ms: Callable[[],
     return OK
 
 
-def _verify(options: argparse.Namespace, open_database: OpenDatabase) -> int:
+def _verify(options: argparse.Namespace, open_database: OpenDatabase, open_store: OpenStore) -> int:
     """The chain of a file, or the data folder's together with what lies in its lake."""
     try:
         trusted = frozenset({b64decode(options.key, validate=True)}) if options.key else frozenset[bytes]()
@@ -182,7 +222,7 @@ def _verify(options: argparse.Namespace, open_database: OpenDatabase) -> int:
         lines = [line for line in lines if line.strip()]
         _check_head(options.head, lines)
         if not options.file:
-            _check_lake(database, LocalDirStore(options.data / "lake"), found)
+            _check_lake(database, open_store(options), found)
     except (ReceiptError, ValueError) as error:
         print(f"ivizone-cloud: receipts do not hold: {error}", file=sys.stderr)
         return INPUT
@@ -209,7 +249,7 @@ def _check_head(kept: str | None, lines: list[str]) -> None:
         )
 
 
-def _check_lake(database: Engine, store: LocalDirStore, found: list[dict[str, Any]]) -> None:
+def _check_lake(database: Engine, store: ObjectStore, found: list[dict[str, Any]]) -> None:
     """Raises ReceiptError where a closed day has no receipt, or an erased one still lies in the lake."""
     said = {(r["about"]["site"], r["about"]["date"]): r for r in found if r["what"] == "day_erased"}
     with database.connect() as connection:
@@ -234,9 +274,9 @@ def public_key_text(public_key: bytes) -> str:
 # --- ledger, audit --------------------------------------------------------------------------------------------------------
 
 
-def _ledger(options: argparse.Namespace, database: Engine, now_ms: Callable[[], int]) -> int:
+def _ledger(options: argparse.Namespace, database: Engine, now_ms: Callable[[], int], store: ObjectStore) -> int:
     site = _site(Fleet(database, now_ms), options.site)
-    found = day_ledger(LocalDirStore(options.data / "lake"), database, site, options.date.isoformat())
+    found = day_ledger(store, database, site, options.date.isoformat())
     for ledger in found:
         print(json.dumps(ledger.as_dict(), sort_keys=True) if options.json else _as_text(ledger))
     if not found and not options.json:
