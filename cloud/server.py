@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import signal
 import socket as sockets
+import sys
 import threading
 import time
 from typing import Any
@@ -13,6 +14,9 @@ import uvicorn
 from starlette.applications import Starlette
 
 START_S = 20.0
+SWITCH_S = 0.0003
+"""After how long a thread that waits for the interpreter gets it: the stream's writer, while the event loop reads the next batches. At
+Python's 5 ms the two take turns, and the disk waits for the loop (docs/adr/0015-ingest-speed.md)."""
 BACKLOG = 2048
 
 
@@ -64,6 +68,7 @@ def server_of(app: Starlette) -> uvicorn.Server:
 
 def run_server(app: Starlette, socket: sockets.socket) -> None:
     """Serve on ``socket`` until SIGINT or SIGTERM, and return: to be stopped is no failure."""
+    sys.setswitchinterval(SWITCH_S)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(
             number, lambda _number, _frame: None

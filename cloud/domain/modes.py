@@ -33,6 +33,11 @@ class ModeHistory:
         """A store that never changed."""
         return cls(((BEGINNING, mode),))
 
+    @property
+    def only(self) -> str | None:
+        """The mode of every date, where there was never another."""
+        return self.changes[0][1] if len(self.changes) == 1 else None
+
     def on(self, date: str) -> str:
         """The mode of a local date."""
         return next(mode for first, mode in reversed(self.changes) if first <= date)

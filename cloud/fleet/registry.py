@@ -51,7 +51,8 @@ class AgentRecord:
 
     def mode_at(self, time_ms: int) -> str:
         """The legal mode of its site at a time."""
-        return self.site_then.modes.on(self.site_then.date_of(time_ms))
+        modes = self.site_then.modes
+        return modes.only or modes.on(self.site_then.date_of(time_ms))
 
 
 class Fleet:
