@@ -40,6 +40,8 @@ RELEASED_S = 1_793_491_200
 """2026-11-01, UTC: a clock that shows an earlier date was not set."""
 SITE_KEY_FILE_MAX = 4096
 """Bytes; a site key has 72."""
+MAX_LINKED_SIGHTINGS = 2800
+"""Of one batch: a link is 4 bytes that nothing packs, so fewer sightings fit into a message."""
 LOCAL_NAME = "local"
 """Agent and site of a replay that was never enrolled and goes nowhere."""
 
@@ -253,9 +255,12 @@ def _settings(config: Config, boot: bytes, clock: ClockState, max_age_s: int) ->
         software=__version__,
         window_s=config.batch.window_s,
         batch_max_age_s=max_age_s,
-        batch_max_sightings=config.batch.max_sightings,
+        batch_max_sightings=min(config.batch.max_sightings, MAX_LINKED_SIGHTINGS)
+        if config.privacy.access_points == "several"
+        else config.batch.max_sightings,
         silence_limit_s=REPLAY_SILENCE_LIMIT_S if is_replay else 0,
         day_offset_s=config.privacy.day_offset_min * 60,
+        links=config.privacy.access_points == "several",
         tracking=tracking_settings(config),
         proximity=proximity_settings(config),
     )

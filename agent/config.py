@@ -92,6 +92,12 @@ class PrivacySection:
     )
     site_key_file: str = text(f"{STATE_DIR}/site.key", "the site key, shared by the access points of a site")
     day_offset_min: int = number(0, -720, 840, "minutes by which the day begins after 00:00 UTC", changes_figures=True)
+    access_points: str = choice(
+        "one",
+        ("one", "several"),
+        "several: say of each device what lets the site's other access points know it again, so that it counts once",
+        changes_figures=True,
+    )
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from agent.sightings import CountWindow, DayWindow
 from agent.tracking.bursts import Burst
 from agent.tracking.tracker import DeviceEstimate, Tracker, TrackingSettings
 from agent.wire.codec import encode_batch
-from agent.wire.limits import SPEC_VERSION
+from agent.wire.limits import LINK_BYTES, SPEC_VERSION
 from agent.wire.model import AddressKind, Batch, ClockState, Header, LegalMode, Sighting, WindowEstimate, ZoneCount
 
 SECOND_US = 1_000_000
@@ -61,6 +61,8 @@ class PipelineSettings:
     """Longest gap between two frames of a replay that still counts as listened. A capture that holds only probe
     requests cannot tell a quiet street from a sensor that was off; live sources say it themselves and set 0."""
     day_offset_s: int = 0
+    links: bool = False
+    """The site has other access points, which are to know this one's devices again."""
     tracking: TrackingSettings = field(default_factory=TrackingSettings)
     proximity: ProximitySettings = field(default_factory=ProximitySettings)
 
@@ -315,7 +317,13 @@ class Pipeline:
                 zone = track.inside.update(share)
             if track.pseudonym is None and pseudonymiser is not None:
                 track.pseudonym = pseudonymiser.pseudonym(track.head)
-            add(burst, share, zone)
+            add(burst, share, zone, self._link(burst))
+
+    def _link(self, burst: Burst) -> bytes | None:
+        """By what the site's other access points know the burst's address. A track of one address is known by its pseudonym."""
+        if not self.settings.links or self._pseudonymiser is None:
+            return None
+        return self._pseudonymiser.pseudonym(burst.address)[:LINK_BYTES]
 
     def _close_window(self, end_us: int) -> None:
         if self._window.is_empty():

@@ -12,6 +12,7 @@ from __future__ import annotations
 from agent.proximity import Zone
 from agent.tracking.bursts import Burst
 from agent.tracking.tracker import DeviceEstimate
+from agent.wire.limits import LINK_BYTES
 from agent.wire.model import AddressKind, Sighting, WindowEstimate, ZoneCount
 
 UNPLACED = "unplaced"
@@ -36,6 +37,7 @@ class _Device:
         "frames",
         "kind",
         "last_us",
+        "link",
         "p_inside",
         "placed",
         "rssi",
@@ -52,6 +54,7 @@ class _Device:
         self.channel: int | None = None
         self.kind = AddressKind.RANDOMISED
         self.confidence = 0
+        self.link: bytes | None = None
 
 
 class DayWindow:
@@ -63,8 +66,9 @@ class DayWindow:
         self._source = source
         self._devices: dict[bytes, _Device] = {}
 
-    def add(self, burst: Burst, p_inside: float | None, zone: Zone | None) -> None:
-        """Take in a decided burst; ``burst.track.pseudonym`` is set. ``p_inside`` is a share 0..1, None without a level."""
+    def add(self, burst: Burst, p_inside: float | None, zone: Zone | None, link: bytes | None = None) -> None:
+        """Take in a decided burst; ``burst.track.pseudonym`` is set. ``p_inside`` is a share 0..1, None without a level, ``link`` the
+        beginning of the pseudonym of the burst's own address, where other access points are to know it."""
         track = burst.track
         pseudonym = track.pseudonym
         if pseudonym is None:
@@ -84,6 +88,8 @@ class DayWindow:
             device.placed += 1
         if burst.channel is not None:
             device.channel = burst.channel
+        if link is not None and (device.link is None or link < device.link):
+            device.link = link
         device.kind = track.kind
         device.confidence = track.confidence
 
@@ -118,6 +124,7 @@ class DayWindow:
             address_kind=device.kind,
             source=self._source,
             confidence=in_steps(device.confidence),
+            link=None if device.link == pseudonym[:LINK_BYTES] else device.link,
         )
 
 
@@ -130,9 +137,9 @@ class CountWindow:
         del source  # not one word of a count says which device or radio it came from
         self._zones: dict[int, Zone | None] = {}
 
-    def add(self, burst: Burst, p_inside: float | None, zone: Zone | None) -> None:
+    def add(self, burst: Burst, p_inside: float | None, zone: Zone | None, link: bytes | None = None) -> None:
         """Take in a decided burst. The track's number is kept until the window closes, never its address."""
-        del p_inside
+        del p_inside, link
         self._zones[burst.track.number] = zone or self._zones.get(burst.track.number)
 
     def is_empty(self) -> bool:

@@ -19,6 +19,9 @@ from agent.upload.enrol import enrolled_config, load_or_make_key, write_secret
 from agent.upload.https import Connection
 
 
+NOT_ALONE = "where a store has several access points, each needs `privacy: access_points: several`, or a device that two hear counts twice"
+
+
 def enrol(options: argparse.Namespace) -> int:
     """Buy a name with a one-time token, and write the configuration."""
     path = options.config or DEFAULT_PATH
@@ -44,6 +47,7 @@ def site_key(options: argparse.Namespace) -> int:
     keeper = SiteKeyFile(Path(configured(options).privacy.site_key_file))
     if options.action == "export":
         print(keeper.load().to_text())
+        print(NOT_ALONE, file=sys.stderr)
         return OK
     if keeper.path.exists():
         raise ConfigError(f"{keeper.path} holds a site key; remove it first if its pseudonyms may end today")

@@ -12,7 +12,7 @@ from typing import Any
 
 from agent.wire import cbor
 from agent.wire.errors import BatchMalformed, CborError, MessageTooLarge, VersionUnknown
-from agent.wire.limits import ACCEPTED_VERSIONS, MAX_INFLATED_BYTES, MAX_SIGHTINGS, MAX_TEXT_BYTES
+from agent.wire.limits import ACCEPTED_VERSIONS, LINK_BYTES, MAX_INFLATED_BYTES, MAX_SIGHTINGS, MAX_TEXT_BYTES
 from agent.wire.model import (
     AddressKind,
     Batch,
@@ -218,7 +218,14 @@ def _sighting_columns(sightings: Sequence[Sighting], start_ms: int) -> dict[int,
         12: planes([sources[s.source] for s in sightings]),
         13: planes([s.confidence for s in sightings]),
         14: list(sources),
+        **_link_columns(sightings),
     }
+
+
+def _link_columns(sightings: Sequence[Sighting]) -> dict[int, Any]:
+    """Which sightings have a link, and the links; nothing where none has."""
+    links = [s.link for s in sightings if s.link is not None]
+    return {15: planes([int(s.link is not None) for s in sightings]), 16: b"".join(links)} if links else {}
 
 
 def _over(maximum: int | None, median: int | None) -> int:
@@ -408,6 +415,7 @@ def _sightings_of(columns: Mapping[Any, Any], start_ms: int) -> tuple[Sighting, 
     kinds = _planes(columns.get(11), "address kind", rows, max(AddressKind))
     places = _planes(columns.get(12), "source", rows, len(sources) - 1)
     confidences = _planes(columns.get(13), "confidence", rows, 100)
+    links = _links(columns, rows)
     return tuple(
         Sighting(
             pseudonym=pseudonyms[row],
@@ -422,9 +430,22 @@ def _sightings_of(columns: Mapping[Any, Any], start_ms: int) -> tuple[Sighting, 
             address_kind=AddressKind(kinds[row]),
             source=sources[places[row]],
             confidence=confidences[row],
+            link=links[row],
         )
         for row in range(rows)
     )
+
+
+def _links(columns: Mapping[Any, Any], rows: int) -> list[bytes | None]:
+    """The link of each sighting, None where it has none."""
+    if 15 not in columns and 16 not in columns:
+        return [None] * rows
+    has_link = _planes(columns.get(15), "link", rows, 1)
+    links = _bytes(columns.get(16), "the links", LINK_BYTES * sum(has_link))
+    if not links:
+        raise BatchMalformed("links are announced, and there is none")
+    pieces = (links[at : at + LINK_BYTES] for at in range(0, len(links), LINK_BYTES))
+    return [next(pieces) if has else None for has in has_link]
 
 
 def _maximum(median: int, over: int) -> int | None:

@@ -23,5 +23,8 @@ MAX_CLOCK_AHEAD_S = 300
 MAX_CLOCK_BEHIND_S = 7 * 86_400
 """How far it may lie in the past: the longest that a spool is expected to wait."""
 
+LINK_BYTES = 4
+"""Of a sighting's link, and of the pseudonym's beginning that it is compared with."""
+
 MAX_TEXT_BYTES = 128
 """Longest agent, site, software, source or reason."""

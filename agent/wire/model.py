@@ -55,6 +55,9 @@ class Sighting:
     """Name of the source that heard it: 'monitor', 'hostapd', 'pcap'."""
     confidence: int
     """How sure the agent is that the track is one device and all of it, 0..100."""
+    link: bytes | None = None
+    """4 bytes by which another access point of the site knows the device again: the smallest beginning of a pseudonym that one of the
+    addresses heard in the window has or would have. None where that is the pseudonym's own, or the site has one access point."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +137,9 @@ class Batch:
 def plain(value: Any) -> Any:
     """A batch, or a part of one, as JSON and YAML can show it: bytes in hex, words for the enumerations."""
     if is_dataclass(value):
-        return {f.name: plain(getattr(value, f.name)) for f in fields(value)}
+        # A field that came later (its default is None) and says nothing is left out, as on the wire: released vectors do not know it.
+        named = [(f, getattr(value, f.name)) for f in fields(value)]
+        return {f.name: plain(item) for f, item in named if item is not None or f.default is not None}
     if isinstance(value, Enum):
         return value.name.lower()
     if isinstance(value, bytes):

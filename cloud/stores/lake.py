@@ -33,6 +33,7 @@ LAKE: dict[str, pa.Schema] = {
             ("address_kind", pa.string()),
             ("source", pa.string()),
             ("confidence", pa.int32()),
+            ("link", pa.string()),
         ]
     ),
     "ledger": pa.schema(

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 SQL = Path(__file__).parent / "sql"
-TABLES = ("heard", "visits", "ledger_once")
+TABLES = ("heard", "partners", "joined", "visits", "ledger_once")
 """Texts whose result later ones read, in order."""
 RESULTS = (
     "day",

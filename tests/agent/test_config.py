@@ -16,7 +16,7 @@ from agent.config import Config, ConfigError, config_hash, load_config, parse_co
 
 EXAMPLE = Path(__file__).parents[2] / "docs" / "agent.example.yaml"
 OPTIONS = [(section.name, option) for section in fields(Config) for option in fields(getattr(Config(), section.name))]
-CHANGE_FIGURES = {"privacy.mode", "privacy.day_offset_min"}
+CHANGE_FIGURES = {"privacy.mode", "privacy.day_offset_min", "privacy.access_points"}
 """Beside all of these sections."""
 SECTIONS_THAT_CHANGE_FIGURES = {"tracking", "proximity", "batch"}
 

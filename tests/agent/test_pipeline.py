@@ -21,6 +21,7 @@ from support.days import pipeline
 from support.frames import GLOBAL, LOCAL, T0_US, heard, local, pcap, probe, radiotap, scans, with_fcs
 from support.spellings import traces
 
+from agent.compose import MAX_LINKED_SIGHTINGS
 from agent.config import BatchSection
 from agent.dot11.captured import CapturedFrame, Tick
 from agent.ledger import SKIP_REASONS
@@ -222,9 +223,11 @@ def test_a_silence_longer_than_the_limit_does_not_count_as_listened(silence_s: i
     assert sum(sum(b.ledger.listening_ms.values()) for b in batches) == pytest.approx(listened_s * 1000, abs=1)
 
 
-def test_the_largest_batch_that_can_be_configured_fits_into_a_message():
+@pytest.mark.parametrize("links", [False, True])
+def test_the_largest_batch_that_can_be_configured_fits_into_a_message(links: bool):
     """As many sightings of as many devices, nothing alike, with a window every five seconds of an hour."""
     most = next(option.metadata["high"] for option in fields(BatchSection) if option.name == "max_sightings")
+    most = MAX_LINKED_SIGHTINGS if links else most
     air = Random(5)
     sightings = sorted(
         (
@@ -240,6 +243,7 @@ def test_the_largest_batch_that_can_be_configured_fits_into_a_message():
                 channel=air.choice([1, 6, 11, 36, 40, 44, 48]),
                 address_kind=air.choice(list(AddressKind)),
                 confidence=5 * air.randrange(21),
+                link=air.randbytes(4) if links else None,
             )
             for _ in range(most)
         ),
@@ -255,6 +259,28 @@ def test_the_largest_batch_that_can_be_configured_fits_into_a_message():
 
 
 # --- what may be joined ---------------------------------------------------------------------------------------------
+
+
+def test_an_access_point_that_is_not_alone_says_by_what_the_others_know_a_device_again():
+    """One phone, a new address at each scan: each window's link is the beginning of the name that its address would have had."""
+    addresses = [bytes((2, 0, 0, 0, 0, n)) for n in range(4)]
+    air = of_scans(*(scans(address, T0_US + n * MINUTE, 1) for n, address in enumerate(addresses)))
+    names = Pseudonymiser((T0_US // DAY).to_bytes(32, "big"))
+
+    alone = [s for b in batches_of(air) for s in b.sightings]
+    linked = [s for b in batches_of(air, links=True) for s in b.sightings]
+
+    assert [replace(s, link=None) for s in linked] == alone
+    for seen, address in zip(linked, addresses, strict=True):
+        own = names.pseudonym(address)[:4]
+        assert seen.link == (None if seen.pseudonym[:4] == own else own)
+    assert len({s.pseudonym for s in linked}) == 1  # so three of the four have a link
+
+
+def test_in_mode_count_there_are_no_links():
+    air = of_scans(scans(LOCAL, T0_US, 3))
+
+    assert batches_of(air, mode=LegalMode.COUNT, links=True) == batches_of(air, mode=LegalMode.COUNT)
 
 
 def pseudonyms(batches: Iterable[Batch]) -> set[bytes]:

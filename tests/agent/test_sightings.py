@@ -52,6 +52,23 @@ def test_the_bursts_of_one_device_are_one_sighting():
     ]
 
 
+def test_of_the_addresses_of_a_window_the_smallest_link_is_told_whatever_their_order():
+    """Two access points that heard the same addresses name the same one."""
+    links = [b"\5\0\0\0", b"\2\0\0\0", b"\7\0\0\0"]
+    for order in (links, links[::-1]):
+        window, phone = DayWindow("pcap"), track()
+        for link in order:
+            window.add(burst(phone, -60), 0.9, Zone.INSIDE, link)
+        assert closed(window)[0].link == b"\2\0\0\0"
+
+
+def test_a_link_that_the_pseudonym_says_already_is_left_out():
+    window, phone = DayWindow("pcap"), track()
+    window.add(burst(phone, -60), 0.9, Zone.INSIDE, NAME[:4])
+
+    assert closed(window)[0].link is None
+
+
 def test_what_the_source_cannot_know_stays_unknown():
     window = DayWindow("hostapd")
     window.add(burst(track(), channel=None), None, None)

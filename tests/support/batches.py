@@ -80,6 +80,7 @@ sightings = st.builds(
     address_kind=st.sampled_from(AddressKind),
     source=st.sampled_from(["pcap", "monitor", "hostapd"]),
     confidence=st.integers(0, 100),
+    link=st.none() | st.integers(0, 30).map(lambda n: n.to_bytes(4, "big")),
 ).map(
     lambda s: replace(
         s,

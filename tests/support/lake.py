@@ -25,6 +25,7 @@ def sighting(pseudonym: str, first_ms: int, last_ms: int | None = None, number: 
         "agent": "ap-1", "boot": "00", "batch": 0, "row_no": number, "mode": "day", "key_epoch": 1, "pseudonym": pseudonym,
         "first_ms": first_ms, "last_ms": first_ms + 500 if last_ms is None else last_ms, "bursts": 1, "frames": 4, "rssi_max_dbm": -58,
         "rssi_median_dbm": -60, "p_inside": 80, "channel": 6, "address_kind": "randomised", "source": "pcap", "confidence": 90,
+        "link": None,
     }  # fmt: skip
     return {**usual, **changes}
 

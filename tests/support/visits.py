@@ -5,6 +5,8 @@ Written to be read, not to be fast: lists and loops, one device and one preset a
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from math import ceil, floor, sqrt
 from typing import Any
@@ -44,7 +46,7 @@ class Visit:
 
 def visits_of(sightings: list[Row], preset: Preset, closed_hours: list[Row]) -> list[Visit]:
     """All visits of a day, classed."""
-    once = {(s["agent"], s["boot"], s["batch"], s["row_no"]): s for s in sightings}.values()
+    once = joined({(s["agent"], s["boot"], s["batch"], s["row_no"]): s for s in sightings}.values())
     result = []
     for pseudonym in sorted({s["pseudonym"] for s in once}):
         mine = sorted((s for s in once if s["pseudonym"] == pseudonym), key=lambda s: (s["first_ms"], s["last_ms"]))
@@ -65,6 +67,51 @@ def visits_of(sightings: list[Row], preset: Preset, closed_hours: list[Row]) -> 
             visit.p_visitor = visit.p_inside * long_enough
         result += visits
     return result
+
+
+HALF_MINUTE_MS = 30_000
+CLOCKS_MS = 2500
+Name = tuple[str, str]
+"""(access point, pseudonym)"""
+
+
+def joined(sightings: Iterable[Row]) -> list[Row]:
+    """Each device under one name, whichever access points heard it; in each half-minute by the loudest alone."""
+    rows = list(sightings)
+    partner = partners_of(rows)
+    named = [{**row, "pseudonym": _root((row["agent"], row["pseudonym"]), partner)[1]} for row in rows]
+    loudest: dict[tuple[str, int], tuple[int, str]] = {}
+    for row in named:
+        key = (row["pseudonym"], row["first_ms"] // HALF_MINUTE_MS)
+        loudest[key] = min(loudest.get(key, (999, "")), (-_level(row), row["agent"]))
+    return [row for row in named if loudest[row["pseudonym"], row["first_ms"] // HALF_MINUTE_MS][1] == row["agent"]]
+
+
+def partners_of(rows: list[Row]) -> dict[Name, Name]:
+    """The device of an access point that heard more with which each shares most addresses."""
+    heard = Counter(row["agent"] for row in rows)
+    place = {agent: n for n, agent in enumerate(sorted(heard, key=lambda agent: (-heard[agent], agent)))}
+    marks: dict[Name, set[tuple[str, int]]] = defaultdict(set)
+    for row in rows:
+        for time_ms in (row["first_ms"] - CLOCKS_MS, row["first_ms"] + CLOCKS_MS):
+            link = row.get("link") or row["pseudonym"][:8]
+            marks[row["agent"], row["pseudonym"]].add((link, time_ms // HALF_MINUTE_MS))
+    partner = {}
+    for name in marks:
+        found = []
+        for other in marks:
+            shared = {link for link, _ in marks[name] & marks[other]}
+            if place[other[0]] < place[name[0]] and (shared or other[1] == name[1]):
+                found.append((-len(shared), place[other[0]], other[1] != name[1], other[1], other))
+        if found:
+            partner[name] = min(found)[-1]
+    return partner
+
+
+def _root(name: Name, partner: dict[Name, Name]) -> Name:
+    for _ in range(3):
+        name = partner.get(name, name)
+    return name
 
 
 def _level(sighting: Row) -> int:

@@ -100,6 +100,9 @@ def test_levels_that_no_burst_has_are_not_written(levels: tuple[int | None, int 
 # --- what is refused -----------------------------------------------------------------------------------------------------
 
 
+SIGHTING = cbor2.loads(inflate(encode_batch(batch(sighting()))))[4]
+
+
 def payload_of(change: dict[int, object]) -> bytes:
     """A payload with some of its keys replaced; None removes one."""
     value = cbor2.loads(inflate(encode_batch(batch(sighting()))))
@@ -126,6 +129,11 @@ def payload_of(change: dict[int, object]) -> bytes:
         ({4: {0: 1, 1: b"12345678", 2: b"\2"}}, "pseudonym"),
         ({4: {0: 2, 1: b"12345678", 2: b"\0\0\0"}}, "planes of 2 bytes"),
         ({4: {0: 1, 1: b"12345678", 2: b"\0\1"}}, "a plane more"),
+        ({4: {**SIGHTING, 15: b"\1"}}, "the links must be 4 bytes"),
+        ({4: {**SIGHTING, 15: b"\1", 16: b"12345"}}, "the links must be 4 bytes"),
+        ({4: {**SIGHTING, 15: b"\2", 16: b"12345678"}}, "link must hold"),
+        ({4: {**SIGHTING, 15: b"\0", 16: b""}}, "there is none"),
+        ({4: {**SIGHTING, 16: b"1234"}}, "column link"),
         ({3: [[1], [1], [1]]}, "four columns"),
         ({5: [["inside"], [0], [0], [1], [0], [0]]}, "mode 'count'"),
     ],

@@ -31,6 +31,12 @@ BATCHES = {
         ledger=LedgerCounts(100, 90, {"bad_fcs": 4, "not_probe_request": 6}, 3, 2, 1, {1: 10_000, 6: 19_000}, 1, 0),
         windows=(WindowEstimate(START_MS, 2.0, 1.9, 3.4),),
     ),
+    "links": batch(
+        sighting(1),
+        sighting(2, START_MS + 1, link=bytes.fromhex("0000a1b2")),
+        sighting(1, START_MS + 20_000, link=bytes.fromhex("00000003")),
+        batch=42,
+    ),
     "count": Batch(
         header(mode=LegalMode.COUNT, key_epoch=-1),
         LedgerCounts(12, 12, listening_ms={0: 30_000}),

@@ -1,5 +1,5 @@
 -- visits: sightings of one pseudonym with no gap over visit_gap_ms, classed by every preset at once.
--- Reads: heard; presets(preset, heard_min_dbm, rssi_min_dbm, p_inside_min, visit_gap_ms, visitor_min_ms, engaged_min_ms,
+-- Reads: joined; presets(preset, heard_min_dbm, rssi_min_dbm, p_inside_min, visit_gap_ms, visitor_min_ms, engaged_min_ms,
 -- resident_min_ms, resident_closed_hours, fills_edges); closed_hours(day_no, start_ms, end_ms). Rule: docs/glossary.md, "visit".
 -- fills_edges: a phone is heard only when it scans, so a stay began on average half a pause between sightings before the first one and
 -- ended half a pause after the last (docs/adr/0008-intervals.md). 0: the vendor's definition takes what was heard.
@@ -10,7 +10,7 @@ WITH placed AS (
     MAX(h.last_ms) OVER (
       PARTITION BY h.day_no, p.preset, h.pseudonym ORDER BY h.first_ms, h.last_ms, h.agent, h.boot, h.batch, h.row_no
       ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS heard_until_ms
-  FROM heard h CROSS JOIN presets p
+  FROM joined h CROSS JOIN presets p
   WHERE p.heard_min_dbm IS NULL OR h.rssi_median_dbm >= p.heard_min_dbm
 ),
 numbered AS (
@@ -38,7 +38,7 @@ stays AS (
 ),
 closed AS (
   SELECT h.day_no, h.pseudonym, COUNT(DISTINCT c.start_ms) AS closed_hours
-  FROM heard h JOIN closed_hours c ON h.day_no = c.day_no AND h.first_ms < c.end_ms AND h.last_ms >= c.start_ms
+  FROM joined h JOIN closed_hours c ON h.day_no = c.day_no AND h.first_ms < c.end_ms AND h.last_ms >= c.start_ms
   GROUP BY h.day_no, h.pseudonym
 ),
 present AS (

@@ -76,7 +76,7 @@ def test_every_sighting_becomes_one_row_with_all_that_it_said(cloud):
         "agent": "ap-test", "boot": b"bootboot".hex(), "batch": 0, "row_no": 0, "mode": "day", "key_epoch": 19_675,
         "pseudonym": (1).to_bytes(8, "big").hex(), "first_ms": BEGIN_MS, "last_ms": BEGIN_MS + 6 * MIN_MS, "bursts": 1, "frames": 4,
         "rssi_max_dbm": -58, "rssi_median_dbm": -60, "p_inside": 90, "channel": 6, "address_kind": "randomised", "source": "pcap",
-        "confidence": 90,
+        "confidence": 90, "link": None,
     }  # fmt: skip
     assert (second["rssi_max_dbm"], second["rssi_median_dbm"], second["channel"]) == (None, None, None)
 

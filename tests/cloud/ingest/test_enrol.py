@@ -57,10 +57,20 @@ def test_an_enrolled_agent_may_send(cloud, http):
     assert answer.json() == {
         "agent": answer.json()["agent"],
         "site": "shop",
-        "config": {"privacy": {"mode": "day", "day_offset_min": -60}},
+        "config": {"privacy": {"mode": "day", "day_offset_min": -60, "access_points": "several"}},
     }
     content = heard(0, stay(1, NOON_MS - HOUR_MS, 6), agent=answer.json()["agent"])
     assert http.post("/v1/batches", content=signed(content)).status_code == 202
+
+
+def test_the_second_access_point_of_a_store_is_told_that_it_is_not_alone(cloud, http):
+    cloud.embedded.fleet.add_site(Site("pair", "Two", "UTC"))
+    first, second = (
+        http.post("/v1/enrol", json=request(cloud.embedded.fleet.make_token("pair"))).json() for _ in range(2)
+    )
+
+    assert "access_points" not in first["config"]["privacy"]
+    assert second["config"]["privacy"]["access_points"] == "several"
 
 
 def test_an_agent_of_a_site_that_counts_is_told_to_count(cloud, http):
@@ -145,7 +155,8 @@ def test_an_agent_reads_its_configuration_and_hears_when_it_is_the_same(http):
     first = http.get(PATH, headers=authorization())
     again = http.get(PATH, headers={**authorization(), "If-None-Match": first.headers["ETag"]})
 
-    assert (first.status_code, first.json()) == (200, {"privacy": {"mode": "day", "day_offset_min": -60}})
+    told = first.json()["privacy"]
+    assert (first.status_code, told["mode"], told["day_offset_min"]) == (200, "day", -60)
     assert (again.status_code, again.content, again.headers["ETag"]) == (304, b"", first.headers["ETag"])
 
 

@@ -32,9 +32,10 @@ def random_day(seed: int, devices: int = 25) -> list[dict]:
             known = random.random() < 0.9
             rows.append(
                 sighting(
-                    f"{device:016x}", at_ms, at_ms + lasts_ms, number % 50, batch=number // 50, agent=f"ap-{random.randrange(2)}",
+                    f"{device:016x}", at_ms, at_ms + lasts_ms, number % 50, batch=number // 50, agent=f"ap-{random.randrange(4)}",
                     rssi_median_dbm=random.choice((-95, -90, -89, -80, -79, -75, -65, -64, -50)) if known else None,
                     p_inside=random.choice((0, 45, 50, 55, 100, round(100 * near))) if known else None,
+                    link=random.choice((None, f"{random.randrange(40):08x}")),
                 )
             )  # fmt: skip
             number += 1
