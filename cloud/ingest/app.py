@@ -34,6 +34,7 @@ from agent.wire.errors import BatchMalformed, WireError
 from agent.wire.limits import MAX_COMPRESSED_BYTES
 from cloud.domain.site import Site
 from cloud.fleet.registry import EnrolmentRefused, Fleet
+from cloud.ingest.deadline import Deadline
 from cloud.ingest.decide import Rejected, decide_header, reject_message
 from cloud.ingest.keys import KnownAgents
 from cloud.ingest.metrics import Metrics
@@ -90,9 +91,11 @@ class Ingest:
     async def enrol(self, request: Request) -> Response:
         """Register an access point against a one-time token."""
         try:
-            asked = _enrolment(await _body(request.scope, request.receive, MAX_ENROL_BYTES) or b"")
+            async with asyncio.timeout(BODY_S):
+                body = await _body(request.scope, request.receive, MAX_ENROL_BYTES)
         except TimeoutError:
             return _refusal(Rejected(408, f"the body did not come within {BODY_S:.0f} s; send it again"))
+        asked = _enrolment(body or b"")
         if asked is None:
             return _refusal(Rejected(400, 'send {"token", "public_key": base64 of 32 bytes, "software"} as JSON'))
         try:
@@ -173,12 +176,14 @@ class Batches:
         self._agents = agents
         self._metrics = metrics
         self._now_ms = now_ms
+        self._deadline = Deadline(BODY_S)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Take one signed batch."""
         body: bytes | None = b""
         try:
-            body = await _body(scope, receive, MAX_COMPRESSED_BYTES)
+            with self._deadline:
+                body = await _body(scope, receive, MAX_COMPRESSED_BYTES)
             if body is None:
                 answer = _refusal(Rejected(413, f"a message may have at most {MAX_COMPRESSED_BYTES} bytes"))
             else:
@@ -247,7 +252,7 @@ class PastTheRouter:
 
 
 async def _body(scope: Scope, receive: Receive, limit: int) -> bytes | None:
-    """The body, None where it is longer than ``limit``; no more than that is ever kept. Raises TimeoutError.
+    """The body, None where it is longer than ``limit``; no more than that is ever kept.
 
     A body a little too long is read to its end and let go: a sender that is still writing would not read our answer.
     """
@@ -255,16 +260,15 @@ async def _body(scope: Scope, receive: Receive, limit: int) -> bytes | None:
     if not declared.isdigit() or int(declared) > limit + LET_GO_BYTES:
         return None
     parts, size, has_more = [], 0, True
-    async with asyncio.timeout(BODY_S):
-        while has_more and size <= limit + LET_GO_BYTES:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                return b""
-            part = message.get("body", b"")
-            has_more = message.get("more_body", False)
-            size += len(part)
-            if size <= limit:
-                parts.append(part)
+    while has_more and size <= limit + LET_GO_BYTES:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return b""
+        part = message.get("body", b"")
+        has_more = message.get("more_body", False)
+        size += len(part)
+        if size <= limit:
+            parts.append(part)
     return b"".join(parts) if size <= limit else None
 
 

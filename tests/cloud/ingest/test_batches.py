@@ -246,10 +246,11 @@ def test_a_declared_length_that_cannot_be_is_refused_before_the_body(http, lengt
         assert line.recv(4096).split(b" ")[1] in (b"400", b"413")
 
 
-def test_a_body_that_does_not_come_is_given_up(http, cloud, monkeypatch):
+def test_a_body_that_does_not_come_is_given_up(cloud, monkeypatch):
     monkeypatch.setattr("cloud.ingest.app.BODY_S", 0.2)
     before = cloud.embedded.stream.waiting()
-    with line_to(http) as line:
+    app = Starlette(routes=Ingest(cloud.embedded.stream, cloud.embedded.fleet, cloud.embedded.now_ms).routes())
+    with served(app) as http, line_to(http) as line:
         line.sendall(b"POST /v1/batches HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nhello")
         assert line.recv(4096).split(b" ")[1] == b"408"
     assert cloud.embedded.stream.waiting() == before
