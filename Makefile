@@ -93,5 +93,10 @@ package-openwrt: setup ## the two .ipk for OpenWrt 24.10, without the SDK, in bu
 	@$(BIN)/python -m pip download --quiet --disable-pip-version-check --no-deps --only-binary=:all: --require-hashes --requirement deploy/openwrt/structlog.txt --dest build/wheels
 	@$(BIN)/python deploy/openwrt/package.py ipk build/openwrt --structlog build/wheels/structlog-*.whl
 
+package-aws: setup ## the application bundle for Elastic Beanstalk, in build/beanstalk
+	@rm -rf build/beanstalk build/lib build/bdist.*
+	@$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir build/beanstalk/wheel .
+	@$(BIN)/python deploy/aws/package.py zip build/beanstalk --wheel build/beanstalk/wheel/ivizone-*.whl
+
 clean: ## remove what the other words made
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage

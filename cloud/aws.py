@@ -96,7 +96,8 @@ class Aws:
     @cached_property
     def database(self) -> Database:
         require(self.config, "database.url")
-        return postgres_database(self.config.database.url, pool_size=self.config.database.pool_size)
+        options = self.config.database
+        return postgres_database(options.url, password=options.password, pool_size=options.pool_size)
 
     @cached_property
     def fleet(self) -> Fleet:

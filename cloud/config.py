@@ -70,6 +70,7 @@ class DatabaseSection:
     """PostgreSQL."""
 
     url: str = text("", "postgresql://user:password@host/ivizone?sslmode=verify-full", is_secret=True)
+    password: str = text("", "where it is not in the URL, as from Secrets Manager", is_secret=True)
     pool_size: int = number(5, 1, 100, "connections that one process keeps")
 
 

@@ -28,8 +28,11 @@ _ALONE_KEY = 0x1A12_0E00
 _DAY_CLASS = 0x1A12
 
 
-def postgres_database(url: str, *, pool_size: int = 5, statement_s: float = STATEMENT_S) -> Engine:
-    """An engine on ``url``, such as postgresql://user:password@host/ivizone?sslmode=verify-full. Raises DatabaseError.
+def postgres_database(
+    url: str, *, password: str = "", pool_size: int = 5, statement_s: float = STATEMENT_S
+) -> Engine:
+    """An engine on ``url``, such as postgresql://user:password@host/ivizone?sslmode=verify-full; a ``password`` takes the place of the
+    URL's. Raises DatabaseError.
 
     A connection that died while nobody used it is replaced before its next use; one that dies in the middle is an OperationalError,
     nothing of its transaction stays, and the caller begins again.
@@ -40,6 +43,7 @@ def postgres_database(url: str, *, pool_size: int = 5, statement_s: float = STAT
         address = None
     if address is None or address.get_backend_name() != "postgresql":
         raise DatabaseError("database.url is no address of PostgreSQL; use postgresql://user:password@host/ivizone")
+    address = address.set(password=password) if password else address
     options = {
         "statement_timeout": statement_s,
         "lock_timeout": min(LOCK_S, statement_s),

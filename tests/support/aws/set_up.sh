@@ -26,6 +26,11 @@ debian node nodejs
 debian npm npm
 debian mvn maven
 
+if [ ! -x "$folder/nginx/usr/sbin/nginx" ] && command -v apt-get >/dev/null; then
+  say "nginx, unpacked and not installed: Debian's package would start it on port 80"
+  mkdir -p "$folder/nginx" && (cd "$folder/nginx" && apt-get download -qq nginx && dpkg -x nginx_*.deb .) >/dev/null 2>&1 || say "nginx could not be had; its test will be skipped"
+fi
+
 pip="$folder/venv/bin/python -m pip --quiet --disable-pip-version-check"
 if [ ! -e "$folder/venv/.done" ] || [ setup.cfg -nt "$folder/venv/.done" ]; then
   say "Python packages"
