@@ -22,6 +22,7 @@ COMMANDS: dict[str, str] = {
     "count": "survey:count",
     "spool": "spool:spool",
     "enrol": "identity:enrol",
+    "receipts": "identity:print_receipts",
     "site-key": "identity:site_key",
     "calibrate": "calibrate:run_calibrate",
     "doctor": "doctor:run_doctor",
@@ -117,10 +118,15 @@ def _parser() -> argparse.ArgumentParser:
     spool.add_argument("target", nargs="?", help="show: the number that ls prints; export: a directory")
     spool.add_argument("--json", action="store_true", help="ls: one JSON object a line")
     enrol = command("enrol", "register this agent with a cloud, once")
-    enrol.add_argument("url", metavar="URL")
-    enrol.add_argument(
-        "--token", required=True, metavar="T", help="one-time token from: ivizone-cloud agent token --site SITE"
+    enrol.add_argument("url", metavar="URL", nargs="?", help="of the cloud; not needed with --rotate")
+    bought = enrol.add_mutually_exclusive_group(required=True)
+    bought.add_argument("--token", metavar="T", help="one-time token from: ivizone-cloud agent token --site SITE")
+    bought.add_argument(
+        "--rotate",
+        action="store_true",
+        help="change this agent's signing key; a running agent goes on with the new one",
     )
+    command("receipts", "print the signed receipts of what was erased here")
     site_key = command("site-key", "make, show or take over the key that the access points of a site share")
     site_key.add_argument("action", choices=("new", "export", "import"))
     calibrate = command("calibrate", "walk inside and outside: fit the level that divides them, and explain it")

@@ -7,10 +7,11 @@ import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import date as Date
+from datetime import timedelta
 from functools import partial
 from hashlib import blake2s
 from pathlib import Path
-from typing import Any
 
 from agent import __version__
 from agent.clock import WallClock
@@ -23,14 +24,19 @@ from agent.privacy.memory import clear, overwrite_freed
 from agent.privacy.pseudonym import Pseudonymiser
 from agent.privacy.ratchet import KEY_BYTES, DayRatchet, SiteKey, replay_ratchet
 from agent.proximity import ProximitySettings
+from agent.receipts import ReceiptFile
 from agent.sources import load_source
 from agent.sources.base import Source
 from agent.spool import Spool, TieredSpool
 from agent.tracking.tracker import TrackingSettings
 from agent.upload.backoff import Backoff
 from agent.upload.enrol import load_key, write_secret
+from agent.upload.errands import Errand, Errands
 from agent.upload.https import Connection
+from agent.upload.opt_outs import OPT_OUTS_PATH, OptOutFile
 from agent.upload.own_signature import is_signed_by
+from agent.upload.rekey import OwnKey, change_key, is_due
+from agent.upload.signed_request import authorization
 from agent.upload.uploader import Uploader
 from agent.wire.cose import sign_message
 from agent.wire.model import ClockState, LegalMode
@@ -42,6 +48,9 @@ SITE_KEY_FILE_MAX = 4096
 """Bytes; a site key has 72."""
 MAX_LINKED_SIGHTINGS = 2800
 """Of one batch: a link is 4 bytes that nothing packs, so fewer sightings fit into a message."""
+OPT_OUTS_EVERY_S = 900.0
+"""An objection holds a quarter of an hour after it was made, at the latest."""
+KEY_EVERY_S = 3600.0
 LOCAL_NAME = "local"
 """Agent and site of a replay that was never enrolled and goes nowhere."""
 
@@ -55,6 +64,8 @@ class Parts:
     pipeline: Pipeline
     delivery: SpoolDelivery
     clock: WallClock | None
+    errands: Errands | None = None
+    """What is asked of the cloud now and then; None for a capture."""
 
 
 def assemble(config: Config) -> Parts:
@@ -64,7 +75,58 @@ def assemble(config: Config) -> Parts:
         pipeline = replay_pipeline(config, source, is_enrolled=True, max_age_s=config.batch.max_age_s)
         return Parts(config, source, pipeline, delivery(config, waits_for_room=True), None)
     clock = wall_clock(config)
-    return Parts(config, source, live_pipeline(config, clock), delivery(config, waits_for_room=False), clock)
+    pipeline = live_pipeline(config, clock)
+    return Parts(config, source, pipeline, delivery(config, waits_for_room=False), clock, errands(config, pipeline))
+
+
+def errands(config: Config, pipeline: Pipeline) -> Errands:
+    """What a running agent asks of the cloud beside sending: the store's opt-outs, and another key once its own is old."""
+    kept = OptOutFile(Path(config.privacy.opt_out_file))
+    try:
+        pipeline.opt_outs = kept.load()
+    except (PrivacyError, OSError) as error:
+        log.error("opt_outs_unreadable", trouble=str(error))
+    key_file = Path(config.agent.key_file)
+
+    def ask(connection: Connection) -> None:
+        if kept.update(connection, _asks(config, OPT_OUTS_PATH)):
+            pipeline.opt_outs = kept.load()
+            log.info("opt_outs_changed")
+
+    def rekey(connection: Connection) -> None:
+        if pipeline.clock is ClockState.SYNCED and is_due(key_file, config.agent.key_days, time.time()):
+            told = receipts(config).add
+            change_key(connection, config.agent.id, key_file, now_s=int(time.time()), wait=made.wait, told=told)
+
+    def connected(errand: Callable[[Connection], None]) -> Callable[[], None]:
+        def run() -> None:
+            connection = connect(config)
+            try:
+                errand(connection)
+            finally:
+                connection.close()
+
+        return run
+
+    made = Errands([Errand("opt_outs", OPT_OUTS_EVERY_S, connected(ask)), Errand("key", KEY_EVERY_S, connected(rekey))])
+    return made
+
+
+def connect(config: Config) -> Connection:
+    """A connection to the cloud. Raises UploadRefused."""
+    return Connection(config.cloud.url, ca_file=config.cloud.ca_file, timeout_s=config.cloud.timeout_s)
+
+
+def receipts(config: Config) -> ReceiptFile:
+    """The access point's chain of deletion receipts."""
+    paths = Path(config.privacy.receipts_file), Path(config.agent.key_file)
+    return ReceiptFile(paths[0], config.agent.id, paths[1], lambda: time.time_ns() // 1_000_000)
+
+
+def _asks(config: Config, path: str) -> str:
+    """Who asks, signed with the key of now."""
+    key = load_key(Path(config.agent.key_file))
+    return authorization(config.agent.id, key.sign, "GET", path, int(time.time()))
 
 
 def wall_clock(config: Config) -> WallClock:
@@ -110,9 +172,18 @@ def live_pipeline(config: Config, clock: WallClock) -> Pipeline:
     signer = _signer(config)
     if config.privacy.mode == "count":
         return Pipeline(settings, signer, _without_keys)
-    return Pipeline(
-        settings, signer, LiveKeys(SiteKeyFile(Path(config.privacy.site_key_file)), clock).pseudonymiser_for
-    )
+    told = partial(_receipt_of_days, receipts(config), config.agent.site)
+    keys = LiveKeys(SiteKeyFile(Path(config.privacy.site_key_file)), clock, told)
+    return Pipeline(settings, signer, keys.pseudonymiser_for)
+
+
+def _receipt_of_days(kept: ReceiptFile, site: str, first: int, last: int) -> None:
+    """The keys of these days are erased; a receipt that cannot be written does not bring them back."""
+    days = [(Date(1970, 1, 1) + timedelta(days=day)).isoformat() for day in (first, last)]
+    try:
+        kept.add("keys_erased", {"site": site, "first_day": days[0], "last_day": days[1]})
+    except ConfigError as error:
+        log.error("receipt_unwritable", trouble=str(error))
 
 
 def replay_pipeline(config: Config, source: Source, *, is_enrolled: bool, max_age_s: int = 0) -> Pipeline:
@@ -131,7 +202,7 @@ def replay_pipeline(config: Config, source: Source, *, is_enrolled: bool, max_ag
 def delivery(config: Config, *, waits_for_room: bool) -> SpoolDelivery:
     """The spool, with the cloud behind it. Raises SpoolError, UploadRefused."""
     spool = open_spool(config)
-    connection = Connection(config.cloud.url, ca_file=config.cloud.ca_file, timeout_s=config.cloud.timeout_s)
+    connection = connect(config)
     backoff = Backoff(config.upload.first_retry_s, config.upload.last_retry_s, random.SystemRandom().random)
     is_ours = partial(is_signed_by, config.agent.id, Path(config.agent.key_file))
     return SpoolDelivery(spool, Uploader(connection, is_ours), backoff, waits_for_room=waits_for_room)
@@ -202,19 +273,28 @@ def _read_unbuffered(path: Path) -> str:
 
 
 class LiveKeys:
-    """Day keys of a running agent. A step of the ratchet cannot be taken back, so a clock that was never set does not move it:
+    """Day keys of a running agent; ``told(first day, last day)`` is called once keys are erased.
+
+    A step of the ratchet cannot be taken back, so a clock that was never set does not move it:
     pseudonyms are then made under a key of chance, as if this access point were alone."""
 
-    def __init__(self, keeper: SiteKeyFile, clock: WallClock) -> None:
+    def __init__(
+        self, keeper: SiteKeyFile, clock: WallClock, told: Callable[[int, int], None] = lambda _first, _last: None
+    ) -> None:
         self._keeper = keeper
         self._clock = clock
+        self._told = told
         keeper.load()  # a missing or mistyped key is said at the start, not at the first frame
 
     def pseudonymiser_for(self, day: int) -> Pseudonymiser:
         """Raises ConfigError."""
         try:
             if self._clock.state is ClockState.SYNCED:
-                return self._keeper.pseudonymiser_for(day)
+                before = self._keeper.load().day
+                made = self._keeper.pseudonymiser_for(day)
+                if before < day:
+                    self._told(before, day - 1)
+                return made
         except KeyErased as error:
             log.error("day_key_missing", trouble=str(error))
         finally:
@@ -267,7 +347,7 @@ def _settings(config: Config, boot: bytes, clock: ClockState, max_age_s: int) ->
 
 
 def _signer(config: Config) -> Callable[[bytes], bytes]:
-    key: Any = load_key(Path(config.agent.key_file))
+    key = OwnKey(Path(config.agent.key_file))
     agent = config.agent.id or LOCAL_NAME
     return lambda payload: sign_message(payload, agent, key.sign)
 

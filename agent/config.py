@@ -45,6 +45,7 @@ class AgentSection:
     id: str = text("", "name that the cloud gave at enrolment")
     site: str = text("", "site that it belongs to")
     key_file: str = text(f"{STATE_DIR}/agent.key", "private Ed25519 key (PEM), readable by its owner only")
+    key_days: int = number(365, 0, 3650, "days after which `run` changes that key by itself; 0: never")
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,10 @@ class PrivacySection:
         changes_figures=True,
     )
     site_key_file: str = text(f"{STATE_DIR}/site.key", "the site key, shared by the access points of a site")
+    opt_out_file: str = text(
+        f"{STATE_DIR}/opt-outs", "the store's filter of devices that are not to be counted, as the cloud gave it"
+    )
+    receipts_file: str = text(f"{STATE_DIR}/receipts", "signed receipts of what was erased here, a line each")
     day_offset_min: int = number(0, -720, 840, "minutes by which the day begins after 00:00 UTC", changes_figures=True)
     access_points: str = choice(
         "one",

@@ -18,7 +18,9 @@ from agent.dot11.captured import CapturedFrame, Event, Heard, Presence, Tick
 from agent.dot11.decoder import Decoder
 from agent.dot11.errors import UnknownLinkType
 from agent.dot11.probe_request import ProbeRequest, Skipped
+from agent.dot11.reasons import OPTED_OUT
 from agent.ledger import CHANNEL_UNKNOWN, Ledger
+from agent.privacy.opt_out import OptOuts
 from agent.privacy.pseudonym import Pseudonymiser
 from agent.proximity import ProximitySettings, ZoneState, p_inside
 from agent.sightings import CountWindow, DayWindow
@@ -114,6 +116,9 @@ class Pipeline:
         self.settings = settings
         self.clock = settings.clock
         """What the wall clock is worth now; the runner keeps it true."""
+        self.opt_outs: OptOuts | None = None
+        """Devices that are not to be counted; may be set at any time, by another thread too, and holds from the next second on."""
+        self._applied: OptOuts | None = None
         self._sign = sign
         self._pseudonymiser_for = pseudonymiser_for
         self._pseudonymiser: Pseudonymiser | None = None
@@ -186,6 +191,8 @@ class Pipeline:
         if time_us >= self._next_us or time_us < self._now_us:
             time_us = self._pass_time(time_us)
         self._now_us = time_us
+        if self._applied and word.request.__class__ is ProbeRequest and word.request.address in self._applied:
+            return self._leave_out(word)
         if isinstance(word, Presence):
             burst = self.tracker.observe(word.request, time_us)
             burst.is_associated = True
@@ -197,6 +204,13 @@ class Pipeline:
             return word.request
         self.ledger.probe_requests += 1
         return self.tracker.observe(word.request, time_us)
+
+    def _leave_out(self, word: Event | Presence) -> Skipped:
+        """Word of a device that is not to be counted; of a presence no ledger tells, for it is no frame."""
+        if isinstance(word, Event):
+            self.ledger.frames += 1
+            self.ledger.skip(OPTED_OUT.reason)
+        return OPTED_OUT
 
     def finish(self) -> None:
         """The source has ended: decide what is open, close the window and the batch."""
@@ -219,6 +233,10 @@ class Pipeline:
     def _pass_time(self, time_us: int) -> int:
         """Time has come to ``time_us``: decide bursts, close windows, batches and days. Gives the time to book the frame at."""
         now = self._now_us
+        if self.opt_outs is not self._applied:
+            self._applied = self.opt_outs
+            if self._link_type is not None:
+                self._choose_decoder(self._link_type)
         if not self._has_begun:
             self._begin(time_us)
         elif time_us < now:
@@ -407,4 +425,18 @@ class Pipeline:
                 self._decoders[link_type] = None
         decoder = self._decoders[link_type]
         self._link_type = link_type
-        self._decode = decoder.decode if decoder else None
+        self._decode = _leaving_out(decoder.decode, self._applied) if decoder else None
+
+
+def _leaving_out(
+    decode: Callable[[bytes, bool], ProbeRequest | Skipped], opt_outs: OptOuts | None
+) -> Callable[[bytes, bool], ProbeRequest | Skipped]:
+    """``decode`` itself where nobody opted out, so that a frame costs nothing more."""
+    if opt_outs is None:
+        return decode
+
+    def decode_others(data: bytes, is_cut: bool) -> ProbeRequest | Skipped:
+        request = decode(data, is_cut)
+        return OPTED_OUT if isinstance(request, ProbeRequest) and request.address in opt_outs else request
+
+    return decode_others

@@ -82,6 +82,8 @@ class Service:
         who = {"agent": config.agent.id, "site": config.agent.site, "source": config.source.name}
         log.info("agent_started", **who, version=__version__, clock=parts.pipeline.clock.name.lower())
         notify("READY=1")
+        if parts.errands:
+            parts.errands.start()
         outcome = run(
             parts.source,
             parts.pipeline,
@@ -91,6 +93,8 @@ class Service:
             should_stop=self._should_stop,
             watched=lambda frames: self._placed(self._seen(frames, parts), parts),
         )
+        if parts.errands:
+            parts.errands.stop()
         self._write_state(parts)
         waiting = parts.delivery.left
         log.info("agent_stopped", frames=outcome.totals.frames, batches=outcome.totals.batches, waiting_batches=waiting)

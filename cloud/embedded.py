@@ -24,6 +24,7 @@ from cloud.databases.sqlite import sqlite_database
 from cloud.databases.tables import dirty_days
 from cloud.fleet.registry import Fleet
 from cloud.ingest.app import Ingest, PastTheRouter
+from cloud.ingest.own import OwnAffairs
 from cloud.portal.shoppers import Shoppers
 from cloud.retention.receipts import KEY_NAME, Receipts, load_or_make_key
 from cloud.retention.retention import Retention
@@ -179,11 +180,12 @@ class Embedded:
             self.close()
 
         ingest = Ingest(self.stream, self.fleet, self.now_ms)
+        own = OwnAffairs(self.database, self.fleet, self.now_ms)
         dashboard = Dashboard(self.database, self.fleet, self.now_ms, is_open=is_open)
         store_page = StorePage(self.database, self.fleet, self.now_ms)
         pages = [*dashboard.routes(), *store_page.merchant_routes(dashboard.gate), *store_page.routes()]
         return Starlette(
-            routes=[*ingest.routes(), *pages],
+            routes=[*ingest.routes(), *own.routes(), *pages],
             middleware=[Middleware(PastTheRouter, batches=ingest.batches), Middleware(SafeHeaders)],
             exception_handlers={404: dashboard.not_there},
             lifespan=lifespan,

@@ -10,20 +10,24 @@ from pathlib import Path
 
 from agent import __version__
 from agent.commands import configured
-from agent.compose import SiteKeyFile
+from agent.compose import SiteKeyFile, connect, receipts
 from agent.config import DEFAULT_PATH, Config, ConfigError, load_config
 from agent.exit_codes import OK
 from agent.privacy.ratchet import SiteKey
 from agent.upload.enrol import enrol as ask
-from agent.upload.enrol import enrolled_config, load_or_make_key, write_secret
+from agent.upload.enrol import enrolled_config, load_or_make_key, needs_enrolment, write_secret
 from agent.upload.https import Connection
-
+from agent.upload.rekey import change_key
 
 NOT_ALONE = "where a store has several access points, each needs `privacy: access_points: several`, or a device that two hear counts twice"
 
 
 def enrol(options: argparse.Namespace) -> int:
-    """Buy a name with a one-time token, and write the configuration."""
+    """Buy a name with a one-time token, and write the configuration; or change the key of one that has a name."""
+    if options.rotate:
+        return _rotate(options)
+    if not options.url:
+        raise ConfigError("enrol needs the cloud's address: ivizone-agent enrol URL --token T")
     path = options.config or DEFAULT_PATH
     config = load_config(path) if path.exists() else Config()
     existing = path.read_text() if path.exists() else ""
@@ -39,6 +43,26 @@ def enrol(options: argparse.Namespace) -> int:
         print(
             f"a new site key was made in {keeper.path}; the site's other access points need the same one: ivizone-agent site-key export"
         )
+    return OK
+
+
+def _rotate(options: argparse.Namespace) -> int:
+    config = configured(options)
+    missing = needs_enrolment(config)
+    if missing:
+        raise ConfigError(missing)
+    connection = connect(config)
+    key_file = Path(config.agent.key_file)
+    told = receipts(config).add
+    change_key(connection, config.agent.id, key_file, now_s=int(time.time()), wait=time.sleep, told=told)
+    connection.close()
+    print(f"{config.agent.id} signs with a new key; what waits in the spool is taken under the former one for 7 days")
+    return OK
+
+
+def print_receipts(options: argparse.Namespace) -> int:
+    """The chain, a line for each receipt; `ivizone-cloud receipts verify FILE` checks it."""
+    sys.stdout.write(receipts(configured(options)).text())
     return OK
 
 

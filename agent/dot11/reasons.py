@@ -18,6 +18,7 @@ BAD_ADDRESS = Skipped("bad_address")
 EMPTY_FRAME = Skipped("empty_frame")
 DUPLICATE_EVENT = Skipped("duplicate_event")
 MALFORMED_EVENT = Skipped("malformed_event")
+OPTED_OUT = Skipped("opted_out")
 
 SKIP_REASONS = tuple(
     skipped.reason
@@ -33,5 +34,6 @@ SKIP_REASONS = tuple(
         EMPTY_FRAME,
         DUPLICATE_EVENT,
         MALFORMED_EVENT,
+        OPTED_OUT,
     )
 )

@@ -3,6 +3,7 @@
 PrivacyError
 +-- SiteKeyMalformed   a text that is no site key
 +-- KeyErased          a key of a day that is over was asked for
++-- OptOutsMalformed   bytes that are no filter of opt-outs
 """
 
 from __future__ import annotations
@@ -18,3 +19,7 @@ class SiteKeyMalformed(PrivacyError):
 
 class KeyErased(PrivacyError):
     """The key of that day is gone, as promised."""
+
+
+class OptOutsMalformed(PrivacyError):
+    """The bytes are no filter of opt-outs."""

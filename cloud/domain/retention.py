@@ -17,6 +17,8 @@ DEVICES_MS = DAY_MS
 """After the local day's end: sightings, signed messages, and messages that could not be read."""
 NAMES_MS = 30 * DAY_MS
 """Names of batches: by them a batch that is sent again is known. After 7 days the clock's limit turns one away anyhow."""
+FORMER_KEY_MS = 7 * DAY_MS
+"""How long an access point's former key is taken for what it signed: as long as a batch may have waited (SPEC.md, section 6)."""
 FIGURES_DAYS = 25 * 30 + 10
 """25 months: two years of figures can be compared. CNIL's limit for data of audience measuring."""
 AUDIT_MS = 3 * 365 * DAY_MS

@@ -16,6 +16,7 @@ from cloud.databases.base import upsert
 from cloud.databases.privacy_tables import set_aside
 from cloud.databases.tables import agent_configs, agents, enrolment_tokens, merchants, sites
 from cloud.domain.modes import ModeHistory, history_from_json
+from cloud.domain.retention import FORMER_KEY_MS
 from cloud.domain.site import LEGAL_MODES, Site, SiteError, check_site, hours_from_json
 
 TOKEN_LIFE_S = 24 * 3600
@@ -43,6 +44,8 @@ class AgentRecord:
     former_key: bytes | None = None
     """The key before this one; see ``rekeyed_ms``."""
     rekeyed_ms: int = 0
+    takes_former: bool = False
+    """True while batches of its time are still taken under the former key."""
 
     @property
     def allows_replay(self) -> bool:
@@ -181,6 +184,8 @@ class Fleet:
             if row is None:
                 return None
             site = site_of(connection.execute(select(sites).where(sites.c.site == row.site)).one())
+        rekeyed_ms = row.rekeyed_ms or 0
+        takes_former = row.former_key is not None and self._now_ms() - rekeyed_ms < FORMER_KEY_MS
         return AgentRecord(
             row.agent,
             row.site,
@@ -188,20 +193,25 @@ class Fleet:
             row.state == "revoked",
             site,
             row.former_key,
-            row.rekeyed_ms or 0,
+            rekeyed_ms,
+            takes_former,
         )
 
-    def change_key(self, agent: str, public_key: bytes) -> None:
-        """Take another key (32 bytes) of an access point; the former one is remembered for what it signed. The same again changes nothing."""
+    def change_key(self, agent: str, old: bytes, new: bytes) -> bool:
+        """Take key ``new`` (32 bytes) of an access point in the place of ``old``, which is remembered for what it signed until now.
+
+        The same again moves that time, for until then the access point cannot have known the answer. False where ``old`` is neither.
+        """
         c = agents.c
-        mine = (c.agent == agent, c.public_key != public_key)
+        values = {"public_key": new, "former_key": old, "rekeyed_ms": self._now_ms()}
         with self._database.begin() as connection:
-            row = connection.execute(select(c.public_key, sites.c.merchant).join(sites).where(*mine)).one_or_none()
-            if row is None:
-                return
-            values = {"public_key": public_key, "former_key": row.public_key, "rekeyed_ms": self._now_ms()}
-            connection.execute(update(agents).where(*mine).values(**values))
-            self._note(connection, row.merchant, agent, "agent_key_changed", agent)
+            changed = connection.execute(update(agents).where(c.agent == agent, c.public_key == old).values(**values))
+            if changed.rowcount != 1:
+                again = (c.agent == agent, c.public_key == new, c.former_key == old)
+                return connection.execute(update(agents).where(*again).values(rekeyed_ms=self._now_ms())).rowcount == 1
+            merchant = select(sites.c.merchant).join(agents).where(c.agent == agent)
+            self._note(connection, connection.execute(merchant).scalar_one(), agent, "agent_key_changed", agent)
+        return True
 
     def config_of(self, agent: str) -> dict[str, dict[str, float]]:
         """Section -> option -> value of the newest version of an access point's configuration; empty without one."""

@@ -14,7 +14,12 @@ from ed25519_zebra import ed_verify
 from nacl.bindings import crypto_core_ed25519_is_valid_point
 from starlette.concurrency import run_in_threadpool
 
+from agent.wire.cbor import decode
+from agent.wire.codec import peek_header
+from agent.wire.errors import WireError
+from agent.wire.limits import MAX_CLOCK_AHEAD_S
 from cloud.fleet.registry import AgentRecord, Fleet
+from cloud.retention.receipts import is_signature
 
 KEPT_S = 3.0
 """A revoked access point is turned away after this at the latest."""
@@ -29,8 +34,27 @@ class KnownAgent:
     is_sound: bool
 
     def has_signed(self, signature: bytes, signed: bytes) -> bool:
-        """True where ``signature`` (64 bytes) is this access point's over ``signed``."""
-        return self.is_sound and bool(ed_verify(signature, signed, self.record.public_key))
+        """True where ``signature`` (64 bytes) is this access point's over ``signed``; its former key's only over a batch of its time."""
+        if self.is_sound and ed_verify(signature, signed, self.record.public_key):
+            return True
+        return self.record.takes_former and self._had_signed(signature, signed)
+
+    def _had_signed(self, signature: bytes, signed: bytes) -> bool:
+        """What waited in a spool while the key was changed bears the key of then. Asked only where the key of now did not sign."""
+        former, until_ms = self.record.former_key, self.record.rekeyed_ms + MAX_CLOCK_AHEAD_S * 1000
+        if former is None or not is_signature(former, signature, signed):
+            return False
+        begins_ms = _window_start_ms(signed)
+        return begins_ms is not None and begins_ms <= until_ms
+
+
+def _window_start_ms(signed: bytes) -> int | None:
+    """When the batch begins whose Sig_structure (RFC 9052, 4.4) was signed; None for what is none, such as a request."""
+    try:
+        structure = decode(signed)
+        return peek_header(structure[3]).window_start_ms if isinstance(structure, list) else None
+    except (WireError, IndexError, TypeError):
+        return None
 
 
 class KnownAgents:

@@ -9,6 +9,7 @@
 | POST /code | draw a code |
 | GET /mine, /mine.json | what is kept of whoever carries the link |
 | GET /privacy, /sign, /qr.svg | the notice, the sign to print, the QR code |
+| GET and POST /opt-out | the form by which a device is left out of the counting |
 
 A page is one request: its style is in it and its policy names the style's hash; no script, no cookie, no other address. Tokens travel in
 the link and in forms, because a captive browser forgets everything else; no answer tells a referrer. A parameter that is not in
@@ -38,7 +39,9 @@ from cloud.accounts.gate import form_fields
 from cloud.accounts.limits import neighbourhood
 from cloud.dashboard.language import CODES, NAMES, Language
 from cloud.databases.tables import merchants
+from cloud.domain.opt_out import SECTION_BYTES, FilterFull, is_private, read_address
 from cloud.domain.site import Site
+from cloud.fleet.opt_outs import OptOuts
 from cloud.fleet.registry import Fleet
 from cloud.portal.consent import NO, OPEN, consent_text
 from cloud.portal.limits import Limits
@@ -123,6 +126,7 @@ class Portal:
         self.limits = Limits(now_ms)
         self.offers = OfferStore(database, now_ms)
         self.shoppers = Shoppers(database, now_ms)
+        self.opt_outs = OptOuts(database, now_ms)
         self._templates = environment()
 
     def routes(self) -> list[BaseRoute]:
@@ -137,6 +141,7 @@ class Portal:
             "/privacy": self.privacy,
             "/sign": self.sign,
             "/qr.svg": self.qr,
+            "/opt-out": self.opt_out_form,
         }
         posts = {
             "/agree": self.agree,
@@ -144,6 +149,7 @@ class Portal:
             "/withdraw": self.withdraw,
             "/erase": self.erase,
             "/code": self.code,
+            "/opt-out": self.opt_out,
         }
         return [
             *(Route(f"/{{site}}{path}", self.reads(handler)) for path, handler in gets.items()),
@@ -273,6 +279,28 @@ class Portal:
         if shopper:
             await run_in_threadpool(self.shoppers.erase, shopper)
         return back(replace(asked, carried=Carried(), ticket=None), "erased")
+
+    async def opt_out_form(self, _request: Request, asked: Asked) -> Response:
+        """How to be left out of the counting, and how far that reaches."""
+        return self._opt_out_page(asked, None)
+
+    async def opt_out(self, request: Request, asked: Asked) -> Response:
+        """Leave a device out. Its address is in the memory of this request and nowhere else: it becomes bits of the store's filter, and
+        no answer repeats it."""
+        self._limit(request, "opt_out")
+        address = read_address(request.state.fields.get("device", ""))
+        if address is None:
+            return self._opt_out_page(asked, "opt_out.unreadable")
+        try:
+            await run_in_threadpool(self.opt_outs.add, asked.site.site, address)
+        except FilterFull:
+            return self._opt_out_page(asked, "opt_out.full")
+        said = "opt_out.done_private" if is_private(address) else "opt_out.done"
+        return self._opt_out_page(asked, said, is_done=True)
+
+    def _opt_out_page(self, asked: Asked, said: str | None, *, is_done: bool = False) -> Response:
+        bits = asked.spoken.number(8 * SECTION_BYTES)
+        return self.html("opt-out.html", asked, said=said, is_done=is_done, bits=bits)
 
     async def code(self, request: Request, asked: Asked) -> Response:
         """Draw a code."""
