@@ -13,7 +13,7 @@ from collections.abc import Callable
 from hashlib import blake2s
 
 WINDOW_MS = 10 * 60_000
-LIMITS = {"answer": 600, "code": 300, "erase": 120, "till_token": 30, "till_code": 30}
+LIMITS = {"answer": 600, "code": 300, "erase": 120, "opt_out": 30, "till_token": 30, "till_code": 30}
 """Kind of form -> how many within the window. Of a till only what was wrong counts."""
 KEPT = 20_000
 """Entries at most; the oldest go first."""
