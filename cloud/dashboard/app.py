@@ -62,7 +62,7 @@ class Dashboard:
         sessions, tokens = Sessions(database, now_ms), ApiTokens(database, now_ms)
         self.gate = Gate(sessions, tokens, self.pages.refuse, is_open=is_open)
         self.accounts = Accounts(database, passwords or Passwords(), now_ms)
-        self._people = PeoplePages(database, self.accounts, sessions, tokens, SignInLimits(now_ms), self.pages)
+        self._people = PeoplePages(database, self.accounts, sessions, tokens, SignInLimits(database, now_ms), self.pages)
         self._day = DayPages(self._queries, self.pages, now_ms)
         self._weeks = WeekPages(self._queries, self.pages, now_ms)
         desk = Desk(database, fleet, now_ms)

@@ -100,7 +100,7 @@ class PeoplePages:
         login, address = login_of(fields.get("login", "")), request.client.host if request.client else ""
         after = safe_next(fields.get("next", "/"))
         try:
-            self._limits.begin(login, address)
+            await run_in_threadpool(self._limits.begin, login, address)
         except SignInLimited as error:
             log.warning("sign_in_limited", refused=dict(self._limits.refused))
             minutes = -(-error.wait_s // 60)
@@ -110,7 +110,7 @@ class PeoplePages:
         password = fields.get("password", "")
         if not await run_in_threadpool(self._accounts.has_signed_in_with, login, password):
             return self._form(request, "sign_in.html", 401, error="sign_in.wrong", login=login, next=after)
-        self._limits.succeeded(login, address)
+        await run_in_threadpool(self._limits.succeeded, login, address)
         return await self._signed_in(request, login, after)
 
     async def sign_out(self, request: Request, visit: Visit, _fields: Fields) -> Response:

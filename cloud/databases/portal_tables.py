@@ -43,6 +43,13 @@ offer_sites = Table(
     Column("site", String(64), ForeignKey("sites.site"), primary_key=True),
 )
 
+offer_groups = Table(
+    "offer_groups",
+    metadata,
+    Column("offer", String(16), ForeignKey("offers.offer"), primary_key=True),
+    Column("store_group", String(16), ForeignKey("store_groups.store_group"), primary_key=True),
+)
+
 codes = Table(
     "codes",
     metadata,
@@ -143,6 +150,7 @@ trial_tallies = Table(
 
 Index("ix_offers_merchant", offers.c.merchant)
 Index("ix_offer_sites_site", offer_sites.c.site)
+Index("ix_offer_groups_store_group", offer_groups.c.store_group)
 Index("ix_codes_offer", codes.c.offer)
 Index("ix_till_tokens_site", till_tokens.c.site)
 Index("ix_shoppers_consent", shoppers.c.consent)

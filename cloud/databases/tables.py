@@ -16,6 +16,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    UniqueConstraint,
 )
 
 metadata = MetaData(
@@ -110,6 +111,39 @@ sites = Table(
     Column("merchant", String(64), nullable=False, server_default="main", comment="whose store it is; see merchants"),
     Column("mode_history", Text, comment="JSON: [[first local date, legal mode], ...]; absent: legal_mode, ever since"),
     CheckConstraint("legal_mode IN ('count', 'day', 'consent')", name="legal_mode"),
+)
+
+store_groups = Table(
+    "store_groups",
+    metadata,
+    Column("store_group", String(16), primary_key=True, comment="its public name"),
+    Column("merchant", String(64), ForeignKey("merchants.merchant"), nullable=False),
+    Column("name", String(100), nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
+    UniqueConstraint("merchant", "name"),
+)
+
+store_group_sites = Table(
+    "store_group_sites",
+    metadata,
+    Column("store_group", String(16), ForeignKey("store_groups.store_group"), primary_key=True),
+    Column("site", String(64), ForeignKey("sites.site"), primary_key=True),
+)
+
+attempts = Table(
+    "attempts",
+    metadata,
+    Column("kind", String(16), primary_key=True, comment="what was tried"),
+    Column("name_hash", String(64), primary_key=True, comment="of an account or a network, under the key below"),
+    Column("begun_ms", BigInteger, nullable=False, comment="when its window began"),
+    Column("tries", Integer, nullable=False),
+)
+
+attempt_keys = Table(
+    "attempt_keys",
+    metadata,
+    Column("attempt_key", Integer, primary_key=True, autoincrement=False, comment="1: there is one"),
+    Column("key", LargeBinary(32), nullable=False, comment="of chance, so that a hash without it tells no name"),
 )
 
 agents = Table(
@@ -239,3 +273,4 @@ Index("ix_sessions_login", sessions.c.login)
 Index("ix_sign_in_links_login", sign_in_links.c.login)
 Index("ix_api_tokens_merchant", api_tokens.c.merchant)
 Index("ix_audit_merchant", audit.c.merchant)
+Index("ix_store_group_sites_site", store_group_sites.c.site)

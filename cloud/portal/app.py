@@ -8,6 +8,7 @@ from sqlalchemy import Engine
 from starlette.routing import BaseRoute, Mount
 
 from cloud.accounts.gate import Gate
+from cloud.accounts.limits import Attempts
 from cloud.fleet.registry import Fleet
 from cloud.portal.editor import Editor
 from cloud.portal.page import Portal
@@ -23,11 +24,12 @@ class StorePage:
     ) -> None:
         self.portal = Portal(database, fleet, now_ms, public_url)
         self.till = Till(database, now_ms)
+        self._attempts = Attempts(database, now_ms)
         self._editor = Editor(database, self.portal, self.till, now_ms)
 
     def routes(self) -> list[BaseRoute]:
         """What everybody may open, under /p: the shopper's page and the till's."""
-        return [Mount("/p", routes=[*TillPages(self.portal, self.till).routes(), *self.portal.routes()])]
+        return [Mount("/p", routes=[*TillPages(self.portal, self.till, self._attempts).routes(), *self.portal.routes()])]
 
     def merchant_routes(self, gate: Gate) -> list[BaseRoute]:
         """What a merchant may open, behind ``gate``."""

@@ -18,9 +18,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from cloud.accounts.limits import neighbourhood
+from cloud.accounts.limits import Attempts, neighbourhood
 from cloud.accounts.secrets import hash_of
 from cloud.domain.site import Site
+from cloud.portal.limits import TILL_LIMITS, WINDOW_MS
 from cloud.portal.page import HEADERS, Asked, Portal, Refused, day_text
 from cloud.portal.till import EXPIRED, GOOD, REDEEMED, UNKNOWN, USED, Checked, Till
 from cloud.portal.words import chosen
@@ -35,11 +36,12 @@ class _Limited(Exception):
 
 
 class TillPages:
-    """The routes, beside the shopper's of ``portal``."""
+    """The routes, beside the shopper's of ``portal``. ``attempts`` counts over all processes."""
 
-    def __init__(self, portal: Portal, till: Till) -> None:
+    def __init__(self, portal: Portal, till: Till, attempts: Attempts) -> None:
         self._portal = portal
         self._till = till
+        self._attempts = attempts
 
     def routes(self) -> list[BaseRoute]:
         """What to mount under /p."""
@@ -125,7 +127,8 @@ class TillPages:
         return found
 
     def _within(self, kind: str, name: str, *, count: bool) -> None:
-        if wait_s := self._portal.limits.wait_s(kind, name, count=count):
+        ask = self._attempts.take if count else self._attempts.wait_s
+        if wait_s := ask(TILL_LIMITS[kind], WINDOW_MS, kind, name):
             raise _Limited(wait_s)
 
 

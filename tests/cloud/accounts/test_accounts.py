@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import select
 from support.accounts import PASSWORD, QUICK, People
-from support.clouds import Clock, Cloud
+from support.clouds import Cloud
 
 from cloud.accounts.accounts import LINK_LIFE_MS, Merchant
 from cloud.accounts.audit import entries
-from cloud.accounts.errors import AccountRefused, NotAllowed, SignInLimited
-from cloud.accounts.limits import LIMITS, WINDOW_MS, SignInLimits, neighbourhood
+from cloud.accounts.errors import AccountRefused, NotAllowed
+from cloud.accounts.limits import neighbourhood
 from cloud.accounts.passwords import Passwords
 from cloud.accounts.sessions import IDLE_MS, WHOLE_MS
 from cloud.accounts.tokens import ApiTokens
@@ -207,59 +207,13 @@ def test_nobody_hands_on_a_scope_that_they_do_not_have(cloud, people):
             tokens.make(of_role("main", "o", "owner"), label, scopes)
 
 
-# --- limits ---------------------------------------------------------------------------------------------------------------
-
-
-def attempts(limits, login, address, count):
-    """How many of ``count`` attempts are taken."""
-    taken = 0
-    for _ in range(count):
-        try:
-            limits.begin(login, address)
-        except SignInLimited as refused:
-            wait_s = refused.wait_s
-        else:
-            taken, wait_s = taken + 1, 1
-        assert 0 < wait_s <= WINDOW_MS // 1000
-    return taken
-
-
-def test_an_account_takes_ten_failures_from_wherever_and_then_waits():
-    clock = Clock()
-    limits = SignInLimits(clock)
-
-    assert sum(attempts(limits, "anna", f"198.51.{n}.1", 3) for n in range(20)) == LIMITS["account"]
-    assert limits.refused["account"] == 60 - LIMITS["account"]
-    clock.ms += WINDOW_MS
-    assert attempts(limits, "anna", "198.51.1.1", 1) == 1
-
-
-def test_a_neighbourhood_takes_fifty_whoever_it_asks_for():
-    limits = SignInLimits(Clock())
-
-    assert sum(attempts(limits, f"user{n}", f"203.0.113.{n}", 1) for n in range(90)) == LIMITS["address"]
-
-
-def test_who_signs_in_begins_anew():
-    limits = SignInLimits(Clock())
-    for _ in range(30):
-        limits.begin("anna", "203.0.113.1")
-        limits.succeeded("anna", "203.0.113.1")
-
-    assert attempts(limits, "anna", "203.0.113.1", 20) == LIMITS["account"]
+# --- limits: on every database in tests/contracts/test_accounts.py ---------------------------------------------------------
 
 
 def test_an_address_is_counted_with_its_network():
     assert neighbourhood("203.0.113.77") == "203.0.113.0/24"
     assert neighbourhood("2001:db8:1:ff::5") == "2001:db8:1::/56"
     assert neighbourhood("somewhere") == "somewhere"
-
-
-def test_the_limits_keep_neither_names_nor_addresses():
-    limits = SignInLimits(Clock())
-    limits.begin("anna@example.org", "203.0.113.1")
-
-    assert not any(word in repr(limits.__dict__) for word in ("anna", "203.0.113"))
 
 
 # --- audit ----------------------------------------------------------------------------------------------------------------
