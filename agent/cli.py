@@ -6,14 +6,19 @@ answers at once on an access point.
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 from agent import __version__
 from agent.exit_codes import CLOUD, CONFIGURATION, INPUT, INTERRUPTED, OK
+from agent.frugal import frugal
+
+if TYPE_CHECKING:
+    import argparse
 
 COMMANDS: dict[str, str] = {
     "run": "run:run_agent",
@@ -32,18 +37,21 @@ COMMANDS: dict[str, str] = {
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; gives the exit code. Every error is one clear message on stderr."""
-    options = _parser().parse_args(arguments)
+    options = _as_a_service(sys.argv[1:] if arguments is None else arguments) or _parser().parse_args(arguments)
     if options.command == "version":
         return version()
-    import agent.config
-    import agent.privacy.errors
-    import agent.sources.errors
-    import agent.spool.errors
-    import agent.upload.errors
+    with frugal():
+        import agent.config
+        import agent.privacy.errors
+        import agent.sources.errors
+        import agent.spool.errors
+        import agent.upload.errors
 
     try:
         module, _, function = COMMANDS[options.command].partition(":")
-        return int(getattr(import_module(f"agent.commands.{module}"), function)(options))
+        with frugal():
+            command = getattr(import_module(f"agent.commands.{module}"), function)
+        return int(command(options))
     except (agent.config.ConfigError, agent.privacy.errors.PrivacyError) as error:
         return _fail(error, CONFIGURATION)
     except agent.sources.errors.SourceError as error:
@@ -62,6 +70,13 @@ def _fail(error: object, code: int) -> int:
     return code
 
 
+def _as_a_service(words: Sequence[str]) -> Any:
+    """The options of `run --config FILE`, as services are started; None for anything else. argparse would cost a megabyte for months."""
+    if len(words) == 3 and tuple(words[:2]) == ("run", "--config"):
+        return SimpleNamespace(command="run", config=Path(words[2]))
+    return None
+
+
 def version() -> int:
     """Print the version of the program and of the wire."""
     from agent.wire.limits import SPEC_VERSION
@@ -71,6 +86,8 @@ def version() -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
+    import argparse
+
     parser = argparse.ArgumentParser(
         prog="ivizone-agent", description="The edge sensor: hears probe requests, sends signed batches."
     )
@@ -143,15 +160,18 @@ def _parser() -> argparse.ArgumentParser:
 
 def _day(text: str) -> int:
     """A date as days since 1970-01-01."""
+    from argparse import ArgumentTypeError
     from datetime import date
 
     try:
         return (date.fromisoformat(text) - date(1970, 1, 1)).days
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is no date; write it as 2026-11-20") from None
+        raise ArgumentTypeError(f"{text!r} is no date; write it as 2026-11-20") from None
 
 
 def _speed(text: str) -> float:
+    from argparse import ArgumentTypeError
+
     if text in ("max", "realtime"):
         return 0.0 if text == "max" else 1.0
     try:
@@ -159,7 +179,7 @@ def _speed(text: str) -> float:
     except ValueError:
         speed = -1.0
     if not 0 < speed < 1e9:
-        raise argparse.ArgumentTypeError(f"{text!r} is no speed; use max, realtime or a number above 0")
+        raise ArgumentTypeError(f"{text!r} is no speed; use max, realtime or a number above 0")
     return speed
 
 

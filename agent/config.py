@@ -10,8 +10,6 @@ from dataclasses import Field, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 DEFAULT_PATH = Path("/etc/ivizone/agent.yaml")
 STATE_DIR = "/var/lib/ivizone"
 CONFIG_MAX = 65_536
@@ -212,26 +210,6 @@ class Config:
     log: LogSection = field(default_factory=LogSection)
 
 
-class _UniqueKeys(yaml.SafeLoader):
-    """YAML whose keys are unique, as YAML 1.2 (3.2.1.1) wants them; PyYAML lets the last of two sections win in silence."""
-
-    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
-        pairs = node.value if isinstance(node, yaml.MappingNode) else []
-        seen: set[str] = set()
-        for key in (key for key, _ in pairs if isinstance(key, yaml.ScalarNode)):
-            if key.value in seen:
-                raise yaml.constructor.ConstructorError(None, None, f"'{key.value}' stands twice", key.start_mark)
-            seen.add(key.value)
-        return super().construct_mapping(node, deep)
-
-    def compose_node(self, parent: Any, index: Any) -> Any:
-        if self.check_event(yaml.AliasEvent):  # nine lines of them can stand for a thousand million values
-            alias: Any = self.peek_event()  # type: ignore[no-untyped-call]
-            problem = "aliases (*name) are not taken; write the value"
-            raise yaml.composer.ComposerError(None, None, problem, alias.start_mark)
-        return super().compose_node(parent, index)
-
-
 def load_config(path: Path) -> Config:
     """Read a configuration file. Raises ConfigError with every mistake in it, a line each."""
     try:
@@ -246,17 +224,13 @@ def parse_config(content: str, name: str) -> Config:
     """``load_config`` of a text; ``name`` is what messages call it."""
     if len(content) > CONFIG_MAX:
         raise ConfigError(f"{name}: has {len(content)} characters, a configuration has at most {CONFIG_MAX}")
+    from agent.plain_yaml import NotYaml, load_yaml  # for a moment only: see agent.frugal
+
     try:
-        loaded = yaml.load(content, _UniqueKeys)  # noqa: S506 - a SafeLoader
-    except (
-        yaml.YAMLError,
-        ValueError,
-        RecursionError,
-    ) as error:  # ValueError: what looks like a date or a number and is none
-        mark = getattr(error, "problem_mark", None)
-        where = f", line {mark.line + 1}" if mark else ""
-        problem = getattr(error, "problem", None) or "unreadable"
-        raise ConfigError(f"{name}{where}: is not YAML ({problem}); see docs/agent.example.yaml") from error
+        loaded = load_yaml(content)
+    except NotYaml as error:
+        where = f", line {error.line}" if error.line else ""
+        raise ConfigError(f"{name}{where}: is not YAML ({error.problem}); see docs/agent.example.yaml") from error
     mistakes: list[str] = []
     sections = _checked_keys(loaded if loaded is not None else {}, fields(Config), "", name, mistakes)
     defaults = Config()

@@ -98,7 +98,10 @@ class Log:
             getattr(self._logger, level)(event, **values)
 
     def _load(self) -> Any:
-        import structlog
+        from agent.frugal import frugal
+
+        with frugal():
+            import structlog
 
         renderer: Any = structlog.processors.JSONRenderer()
         if self.format == "console":

@@ -5,7 +5,6 @@ A command takes the parsed options and gives the exit code; ``agent.cli`` turns 
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -15,6 +14,8 @@ from agent.exit_codes import INPUT, OK
 from agent.log import log
 
 if TYPE_CHECKING:
+    import argparse
+
     from agent.tracking.tracker import DeviceEstimate
 
 

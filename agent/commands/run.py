@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-import argparse
+from typing import TYPE_CHECKING
 
 from agent.commands import configured, report_troubles
 from agent.config import Config, ConfigError
+from agent.frugal import borrowed, frugal
 from agent.service import Service, Signals
 from agent.upload.enrol import needs_enrolment
+
+if TYPE_CHECKING:
+    import argparse
 
 
 def run_agent(options: argparse.Namespace) -> int:
     """Listen until the source ends or a signal comes."""
 
     def read_config() -> Config:
-        config = configured(options)
+        with frugal(), borrowed("yaml", "agent.plain_yaml"):
+            config = configured(options)
         missing = needs_enrolment(config)
         if missing:
             raise ConfigError(missing)

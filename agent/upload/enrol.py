@@ -11,7 +11,6 @@ from base64 import b64decode, b64encode
 from pathlib import Path
 from typing import Any
 
-import yaml
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from agent.config import Config, ConfigError, parse_config
@@ -107,6 +106,8 @@ def write_secret(path: Path, content: bytes) -> None:
 
 def enrolled_config(existing: str, name: str, url: str, answer: dict[str, Any]) -> str:
     """The configuration file after enrolment: what was there, with agent, site, cloud and what the cloud set. Raises ConfigError."""
+    import yaml  # only this command writes it; a running agent has let go of it
+
     parse_config(existing, name)
     content = yaml.safe_load(existing) or {}
     own = {"agent": {"id": answer["agent"], "site": answer["site"]}, "cloud": {"url": url}}

@@ -123,6 +123,31 @@ def test_a_huge_answer_is_cut_and_the_next_request_is_not_confused_by_the_rest()
 
 
 @pytest.mark.parametrize(
+    ("url", "host"),
+    [
+        pytest.param("https://Cloud.Example", b"cloud.example", id="a name"),
+        pytest.param("https://büro.example", b"xn--bro-hoa.example", id="a name in German"),
+        pytest.param("https://cloud.example:443", b"cloud.example", id="the usual port"),
+        pytest.param("https://cloud.example:8443", b"cloud.example:8443", id="another port"),
+        pytest.param("http://[::1]:8600", b"[::1]:8600", id="IPv6"),
+    ],
+)
+def test_the_cloud_hears_by_which_name_it_was_called(url: str, host: bytes, monkeypatch: pytest.MonkeyPatch):
+    ours, theirs = socket.socketpair()
+    connection = Connection(url)
+    monkeypatch.setattr(connection, "_connect", lambda: _open(connection, ours))
+    theirs.sendall(b"HTTP/1.1 202 OK\r\nContent-Length: 0\r\n\r\n")
+
+    assert post(connection).status == 202
+    assert b"\r\nHost: " + host + b"\r\n" in theirs.recv(1000)
+
+
+def _open(connection: Connection, sock: socket.socket) -> socket.socket:
+    connection._stream, connection._socket = sock.makefile("rb"), sock
+    return sock
+
+
+@pytest.mark.parametrize(
     ("url", "words"),
     [
         pytest.param("", "is none; use https://host", id="empty"),
