@@ -28,6 +28,7 @@ from agent.receipts import ReceiptFile
 from agent.sources import load_source
 from agent.sources.base import Source
 from agent.spool import Spool, TieredSpool
+from agent.spool.forgetting import Forgetting
 from agent.tracking.tracker import TrackingSettings
 from agent.upload.backoff import Backoff
 from agent.upload.enrol import load_key, write_secret
@@ -131,12 +132,13 @@ def _asks(config: Config, path: str) -> str:
 
 def wall_clock(config: Config) -> WallClock:
     """The machine's clock, and whether it was set."""
-    marker = config.clock.synced_file
-
-    def is_set() -> bool:
-        return os.path.exists(marker) if marker else time.time() >= RELEASED_S
-
+    is_set = partial(_is_clock_set, config)
     return WallClock(is_set, lambda: time.time_ns() // 1000, lambda: time.monotonic_ns() // 1000, config.clock.wait_s)
+
+
+def _is_clock_set(config: Config) -> bool:
+    marker = config.clock.synced_file
+    return os.path.exists(marker) if marker else time.time() >= RELEASED_S
 
 
 def open_source(config: Config, paths: tuple[str, ...] | None = None, onto_day: int | None = None) -> Source:
@@ -205,7 +207,26 @@ def delivery(config: Config, *, waits_for_room: bool) -> SpoolDelivery:
     connection = connect(config)
     backoff = Backoff(config.upload.first_retry_s, config.upload.last_retry_s, random.SystemRandom().random)
     is_ours = partial(is_signed_by, config.agent.id, Path(config.agent.key_file))
-    return SpoolDelivery(spool, Uploader(connection, is_ours), backoff, waits_for_room=waits_for_room)
+    return SpoolDelivery(
+        spool,
+        Uploader(connection, is_ours),
+        backoff,
+        waits_for_room=waits_for_room,
+        forgetting=Forgetting(partial(_time_if_set, config), config.privacy.day_offset_min * 60),
+        told=partial(_receipt_of_batches, receipts(config), config.agent.site),
+    )
+
+
+def _time_if_set(config: Config) -> float | None:
+    """Epoch seconds; None while nobody has set the clock, for then nobody can tell which day is over."""
+    return time.time() if _is_clock_set(config) else None
+
+
+def _receipt_of_batches(kept: ReceiptFile, site: str, batches: int) -> None:
+    try:
+        kept.add("batches_erased", {"site": site, "batches": batches, "why": "24 h after their day closed"})
+    except ConfigError as error:
+        log.error("receipt_unwritable", trouble=str(error))
 
 
 def open_spool(config: Config, *, is_ours: bool = True) -> Spool | TieredSpool:

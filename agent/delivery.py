@@ -15,6 +15,7 @@ from typing import Protocol
 from agent.log import log
 from agent.pipeline import SignedBatch
 from agent.spool import Spool, SpoolEntry, SpoolError, TieredSpool
+from agent.spool.forgetting import Forgetting
 from agent.upload.backoff import Backoff
 from agent.upload.plan import Verdict
 from agent.upload.uploader import UploadCounts, Uploader
@@ -70,19 +71,28 @@ class SpoolDelivery:
     """Spool first, then the cloud.
 
     ``waits_for_room``: a replay rather waits than evicts, because its capture can wait; a radio cannot. It waits until
-    ``is_hurried``.
+    ``is_hurried``. ``forgetting`` says what may wait no longer; ``told`` is told how many batches were removed for it.
     """
 
     is_hurried: Callable[[], bool] = staticmethod(bool)
     """True once somebody wants the run to end."""
 
     def __init__(
-        self, spool: Spool | TieredSpool, uploader: Uploader | None, backoff: Backoff, *, waits_for_room: bool
+        self,
+        spool: Spool | TieredSpool,
+        uploader: Uploader | None,
+        backoff: Backoff,
+        *,
+        waits_for_room: bool,
+        forgetting: Forgetting | None = None,
+        told: Callable[[int], None] = lambda _batches: None,
     ) -> None:
         self._spool = spool
         self._uploader = uploader
         self._backoff = backoff
         self._waits_for_room = waits_for_room
+        self._forgetting = forgetting
+        self._told = told
         self._memory: deque[SignedBatch] = deque()
         self._changed = threading.Condition()
         self._stopping = False
@@ -90,6 +100,7 @@ class SpoolDelivery:
         self._given_up = 0
         self._spool_trouble = ""
         self._last_taken_s = time.monotonic()
+        self._forget()
         self._worker = threading.Thread(target=self._work, name="ivizone-upload", daemon=True)
         if uploader is not None:
             self._worker.start()
@@ -137,6 +148,7 @@ class SpoolDelivery:
             if self._waits_for_room and self._uploader is not None:
                 self._wait_for_room(len(batch.message))
             lost_before = self._spool.lost_batches
+            self._forget()
             self._memory.append(batch)
             self._memory_to_disk()
             given_up = [self._memory.popleft() for _ in range(len(self._memory) - MEMORY_BATCHES)]
@@ -167,6 +179,22 @@ class SpoolDelivery:
     def _is_away(self) -> bool:
         """The cloud has not answered well for so long that waiting for it makes no sense."""
         return self._backoff.failures > 8
+
+    def _forget(self) -> None:
+        """Remove what may wait no longer; where the disk does not do it, it is tried again with the next batch."""
+        if self._forgetting is None:
+            return
+        try:
+            gone = self._spool.give_up(self._forgetting.over("spool", self._spool.entries(), self._spool.read))
+            aside = self._forgetting.over("aside", self._spool.set_aside(), lambda entry: entry.path.read_bytes())
+            for entry in aside:
+                self._spool.remove_aside(entry)
+        except (SpoolError, OSError) as error:
+            log.error("spool_unwritable", trouble=str(error), waiting_batches=len(self._memory))
+            return
+        if gone or aside:
+            log.info("spool_forgot", batches=gone, set_aside=len(aside))
+            self._told(gone + len(aside))
 
     def _memory_to_disk(self) -> None:
         while self._memory:

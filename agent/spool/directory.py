@@ -165,14 +165,36 @@ class Spool:
             oldest = next((entry for entry in self._entries.values() if entry is not self.held), None)
             if oldest is None:
                 return
-            try:
-                self._evictions.note(oldest.path, oldest.told)
-            except FileNotFoundError:  # somebody removed it
-                pass
-            except OSError as error:
-                raise self._unwritable("removed", error) from error
-            self._forget(oldest)
-            self.evicted_batches += 1
+            self._give_up(oldest)
+
+    def _give_up(self, entry: SpoolEntry, *, is_emptied: bool = False) -> None:
+        try:
+            self._evictions.note(entry.path, entry.told, is_emptied=is_emptied)
+        except FileNotFoundError:  # somebody removed it
+            pass
+        except OSError as error:
+            raise self._unwritable("removed", error) from error
+        self._forget(entry)
+        self.evicted_batches += 1
+
+    def give_up(self, over: list[SpoolEntry]) -> int:
+        """Remove batches that may wait no longer, as if they made room; the one that is with the cloud just now has its turn later. Gives
+        how many. Raises SpoolUnwritable."""
+        gone = [entry for entry in over if entry.sequence in self._entries and entry is not self.held]
+        for entry in gone:
+            self._give_up(entry, is_emptied=True)
+        return len(gone)
+
+    def set_aside(self) -> list[SpoolEntry]:
+        """What the cloud will never take, oldest first. Raises SpoolUnwritable."""
+        try:
+            return [entry for path in self._refused() if (entry := _entry_of(path))]
+        except OSError as error:
+            raise self._unwritable("read", error) from error
+
+    def remove_aside(self, entry: SpoolEntry) -> None:
+        """Remove one of those. Raises SpoolUnwritable."""
+        self._unlink(entry)
 
     def _refused(self) -> list[Path]:
         return sorted((self.directory / "refused").glob("*.cose"))
@@ -180,19 +202,9 @@ class Spool:
     def _read(self) -> list[SpoolEntry]:
         found = []
         for path in sorted(self.directory.iterdir()):
-            match = FILE_NAME.fullmatch(path.name)
-            if match:
-                with suppress(FileNotFoundError):  # sent by the agent that runs while somebody looks
-                    found.append(
-                        SpoolEntry(
-                            path,
-                            int(match[1]),
-                            bytes.fromhex(match[2]),
-                            int(match[3]),
-                            path.stat().st_size,
-                            int(match[4] or 0),
-                        )
-                    )
+            with suppress(FileNotFoundError):  # sent by the agent that runs while somebody looks
+                if entry := _entry_of(path):
+                    found.append(entry)
         return found
 
     def _unlink(self, entry: SpoolEntry) -> None:
@@ -208,6 +220,15 @@ class Spool:
     def _unwritable(self, verb: str, error: OSError) -> SpoolUnwritable:
         advice = "free space or set spool.directory to another disk"
         return SpoolUnwritable(f"spool {self.directory}: a batch cannot be {verb} ({error.strerror}); {advice}")
+
+
+def _entry_of(path: Path) -> SpoolEntry | None:
+    """The batch in a file; None for another file. Raises OSError."""
+    match = FILE_NAME.fullmatch(path.name)
+    if match is None:
+        return None
+    told = int(match[4] or 0)
+    return SpoolEntry(path, int(match[1]), bytes.fromhex(match[2]), int(match[3]), path.stat().st_size, told)
 
 
 def _sync(directory: Path) -> None:

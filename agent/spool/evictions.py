@@ -35,6 +35,7 @@ class Evictions:
             if teller in known:
                 path.unlink()
             else:
+                os.truncate(path, 0)  # of a batch whose day was over, nothing may stay
                 self._notes.append((path, 1 + int(match[2] or 0)))
         self.lost_batches = sum(count for _, count in self._notes)
         """Given up in all, also what earlier starts left untold."""
@@ -44,10 +45,12 @@ class Evictions:
         """How many batches nobody has told of yet."""
         return sum(count for _, count in self._notes)
 
-    def note(self, path: Path, told: int) -> None:
-        """The batch ``path``, which told of ``told`` others, makes room."""
+    def note(self, path: Path, told: int, *, is_emptied: bool = False) -> None:
+        """The batch ``path``, which told of ``told`` others, makes room; ``is_emptied``: at once, and not only when the note has to."""
         note = path.with_suffix(".evicted")
         path.rename(note)
+        if is_emptied:
+            os.truncate(note, 0)
         self._notes.append((note, 1 + told))
         self.lost_batches += 1 + told
 

@@ -117,6 +117,24 @@ class TieredSpool:
         """The cloud will never take it: set it aside."""
         self._of(entry).refuse(entry)
 
+    def give_up(self, over: list[SpoolEntry]) -> int:
+        """See ``Spool.give_up``. What is told of later is noted on flash, so what lies in RAM goes there first; an outage of a day has
+        brought it there long ago."""
+        in_ram = {(entry.boot, entry.number) for entry in over if entry.path.parent == self._ram.directory}
+        gone = self._flash.give_up([entry for entry in over if entry.path.parent != self._ram.directory])
+        if in_ram and self._ram.held is None:
+            self._move_to_flash()
+            gone += self._flash.give_up([e for e in self._flash.entries() if (e.boot, e.number) in in_ram])
+        return gone
+
+    def set_aside(self) -> list[SpoolEntry]:
+        """See ``Spool.set_aside``."""
+        return self._flash.set_aside() + self._ram.set_aside()
+
+    def remove_aside(self, entry: SpoolEntry) -> None:
+        """See ``Spool.remove_aside``."""
+        self._flash.remove_aside(entry)
+
     def _of(self, entry: SpoolEntry) -> Spool:
         return self._ram if entry.path.parent == self._ram.directory else self._flash
 
