@@ -24,6 +24,7 @@ from cloud.config import CloudConfigError
 from cloud.databases.base import DatabaseError, migrate, require_schema
 from cloud.databases.sqlite import sqlite_database
 from cloud.domain.site import LEGAL_MODES, Site, SiteError, parse_hours
+from cloud.fleet.people_commands import add_people_commands
 from cloud.fleet.registry import Fleet
 from cloud.log import LEVELS, configure
 from cloud.retention.commands import add_commands as add_retention_commands
@@ -133,6 +134,7 @@ def _parser() -> argparse.ArgumentParser:
     revoke.add_argument("agent")
     add_commands(commands, command, _existing_database)
     add_retention_commands(commands, sites, command, _existing_database, _store, _day)
+    add_people_commands(sites, command, _existing_database, operator)
     aws = commands.add_parser("aws", help="the parts on AWS, a process each").add_subparsers(
         required=True, metavar="COMMAND"
     )

@@ -182,9 +182,12 @@ class DayPages:
             return [], [inside]
         figures = self._queries.day(viewer, asked.site.site, asked.date, asked.preset)
         words = self._comparisons(viewer, asked, figures, spoken)
+        factor = self._queries.people_factor(viewer, asked.site.site) if asked.preset == OWN else None
+        people = view.show_people(figures.get("visitors"), factor, spoken)
 
         def made(metric: str) -> view.Tile:
-            return view.tile(metric, figures.get(metric), compared=words.get(metric, ""), spoken=spoken)
+            note = people if metric == "visitors" else ""
+            return view.tile(metric, figures.get(metric), note, compared=words.get(metric, ""), spoken=spoken)
 
         return [made(metric) for metric in view.TILES], [inside, *(made(metric) for metric in view.SMALL_TILES)]
 

@@ -14,7 +14,9 @@ from sqlalchemy import ColumnElement, Engine, Select, Table, func, select
 
 from cloud.accounts.viewer import Viewer, visible_sites
 from cloud.dashboard.ranges import HeardQuarter, HeatCell, heat
+from cloud.databases.people_tables import people_factors, people_shown
 from cloud.databases.tables import agents, day_figures, dwell_buckets, ledger_days, quarter_figures, sites
+from cloud.domain.people import Factor
 from cloud.domain.publish import (
     ADDITIVE,
     PARTS_OF,
@@ -27,6 +29,7 @@ from cloud.domain.publish import (
     publish_quarters,
 )
 from cloud.domain.site import Site
+from cloud.fleet.people import factor_of
 from cloud.fleet.registry import site_of
 
 Row = Mapping[str, Any]
@@ -58,6 +61,15 @@ class Queries:
     def day(self, viewer: Viewer, site: str, date: str, preset: str) -> dict[str, Figure]:
         """Metric -> figure of the day."""
         return publish_day(self._rows(viewer, day_figures, site=site, date=date, preset=preset))
+
+    def people_factor(self, viewer: Viewer, site: str) -> Factor | None:
+        """The factor by which the store's page shows people; None where nobody asked for it."""
+        choices = self._rows(viewer, people_shown, site=site)
+        version = max(choices, key=lambda row: int(row["since_ms"]))["version"] if choices else None
+        if version is None:
+            return None
+        (row,) = self._rows(viewer, people_factors, people_factors.c.version == version, site=site)
+        return factor_of(row)
 
     def quarters(self, viewer: Viewer, site: str, date: str, preset: str) -> dict[str, list[Figure]]:
         """Metric -> its quarter-hours in order of time."""

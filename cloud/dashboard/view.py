@@ -16,6 +16,8 @@ import yaml
 
 from cloud.dashboard.compare import Comparison
 from cloud.dashboard.language import METRICS_FILE, NONE, Language, language
+from cloud.domain.intervals import Interval
+from cloud.domain.people import Factor, people_of
 from cloud.domain.publish import Bucket, Figure, K
 
 TILES = ("visitors", "passers_by", "capture_rate", "dwell_median_s")
@@ -79,6 +81,20 @@ def show(unit: str, value: float, spoken: Language = ENGLISH) -> str:
     if unit == "share":
         return spoken.percent(value)
     return spoken.duration(value) if unit == "seconds" else spoken.number(value)
+
+
+def show_people(figure: Figure | None, factor: Factor | None, spoken: Language = ENGLISH) -> str:
+    """The people behind a figure of devices, by which factor; empty where the store did not ask for it, or the figure is not shown."""
+    if factor is None or figure is None or figure.value is None or figure.low is None or figure.high is None:
+        return ""
+    people = people_of(Interval(figure.value, figure.low, figure.high), factor)
+    return spoken.say(
+        "figure.people",
+        value=spoken.number(people.value),
+        low=spoken.number(floor(people.low)),
+        high=spoken.number(ceil(people.high)),
+        factor=spoken.number(factor.value, 2),
+    )
 
 
 def show_interval(unit: str, low: float, high: float, spoken: Language = ENGLISH) -> str:
