@@ -205,8 +205,8 @@ class Tracker:
         new_cost = self._new_cost(family, burst)
         best, best_cost, other_cost = None, new_cost, 30.0
         for candidate in self._live(family, burst.first_us):
-            if candidate.kind is AddressKind.GLOBAL:
-                continue  # who shows a global address does not hide it in the next scan
+            if candidate.kind is not AddressKind.RANDOMISED:
+                continue  # who shows a global address, or one by which it joined, does not hide it in the next scan
             cost = self._cost(family, candidate, burst, level)
             if cost < best_cost:
                 best, best_cost, other_cost = candidate, cost, best_cost

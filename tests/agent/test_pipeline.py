@@ -23,7 +23,8 @@ from support.spellings import traces
 
 from agent.compose import MAX_LINKED_SIGHTINGS
 from agent.config import BatchSection
-from agent.dot11.captured import CapturedFrame, Tick
+from agent.dot11.captured import CapturedFrame, Presence, Tick
+from agent.dot11.probe_request import ProbeRequest
 from agent.ledger import SKIP_REASONS
 from agent.pipeline import Pipeline, SignedBatch
 from agent.privacy.pseudonym import Pseudonymiser
@@ -275,6 +276,22 @@ def test_an_access_point_that_is_not_alone_says_by_what_the_others_know_a_device
         own = names.pseudonym(address)[:4]
         assert seen.link == (None if seen.pseudonym[:4] == own else own)
     assert len({s.pseudonym for s in linked}) == 1  # so three of the four have a link
+
+
+def test_who_joins_the_network_is_one_with_what_showed_the_same_address_before_and_with_nothing_else():
+    """A phone scans, and joins under that address. What a moment later scans under another one, however alike, is not held to be it."""
+    joined = [Presence(ProbeRequest(LOCAL, None, -60, 6, None), T0_US + n * MINUTE) for n in range(1, 4)]
+    another = of_scans(scans(local(77), T0_US + 4 * MINUTE, 1))
+
+    seen = [s for b in batches_of([*of_scans(scans(LOCAL, T0_US, 1)), *joined, *another]) for s in b.sightings]
+    by_name = {name: [s.address_kind for s in seen if s.pseudonym == name] for name in {s.pseudonym for s in seen}}
+
+    assert sorted(by_name.values()) == [
+        [AddressKind.RANDOMISED],
+        [AddressKind.RANDOMISED, *[AddressKind.ASSOCIATED] * 3],
+    ]
+    guessed = [s for b in batches_of([*of_scans(scans(LOCAL, T0_US, 1)), *another]) for s in b.sightings]
+    assert len({s.pseudonym for s in guessed}) == 1  # so the joining is what kept them apart
 
 
 def test_in_mode_count_there_are_no_links():
