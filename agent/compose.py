@@ -82,7 +82,7 @@ def assemble(config: Config) -> Parts:
 
 def errands(config: Config, pipeline: Pipeline) -> Errands:
     """What a running agent asks of the cloud beside sending: the store's opt-outs, and another key once its own is old."""
-    kept = OptOutFile(Path(config.privacy.opt_out_file))
+    kept = OptOutFile(_beside_site_key(config, config.privacy.opt_out_file, "opt-outs"))
     try:
         pipeline.opt_outs = kept.load()
     except (PrivacyError, OSError) as error:
@@ -120,8 +120,12 @@ def connect(config: Config) -> Connection:
 
 def receipts(config: Config) -> ReceiptFile:
     """The access point's chain of deletion receipts."""
-    paths = Path(config.privacy.receipts_file), Path(config.agent.key_file)
-    return ReceiptFile(paths[0], config.agent.id, paths[1], lambda: time.time_ns() // 1_000_000)
+    path = _beside_site_key(config, config.privacy.receipts_file, "receipts")
+    return ReceiptFile(path, config.agent.id, Path(config.agent.key_file), lambda: time.time_ns() // 1_000_000)
+
+
+def _beside_site_key(config: Config, configured: str, name: str) -> Path:
+    return Path(configured) if configured else Path(config.privacy.site_key_file).with_name(name)
 
 
 def _asks(config: Config, path: str) -> str:

@@ -93,7 +93,7 @@ class PrivacySection:
     opt_out_file: str = text(
         f"{STATE_DIR}/opt-outs", "the store's filter of devices that are not to be counted, as the cloud gave it"
     )
-    receipts_file: str = text(f"{STATE_DIR}/receipts", "signed receipts of what was erased here, a line each")
+    receipts_file: str = text("", "signed receipts of what was erased here; empty: receipts beside the site key")
     day_offset_min: int = number(0, -720, 840, "minutes by which the day begins after 00:00 UTC", changes_figures=True)
     access_points: str = choice(
         "one",

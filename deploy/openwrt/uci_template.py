@@ -25,8 +25,6 @@ RUN = "/var/run/ivizone"
 SET_HERE: dict[tuple[str, str], str] = {
     ("agent", "key_file"): f"{STATE}/agent.key",
     ("privacy", "site_key_file"): f"{STATE}/site.key",
-    ("privacy", "opt_out_file"): f"{STATE}/opt-outs",
-    ("privacy", "receipts_file"): f"{STATE}/receipts",
     ("source", "channel_file"): f"{RUN}/channel.json",
     ("spool", "directory"): f"{STATE}/spool",
     ("spool", "limit_bytes"): "2000000",

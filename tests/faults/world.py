@@ -313,10 +313,10 @@ class Journalled:
         for tier in (spool._ram, spool._flash) if isinstance(spool, TieredSpool) else (spool,):
             note = tier._evictions.note
 
-            def noted(path: Path, told: int, note: Callable[[Path, int], None] = note) -> None:
+            def noted(path: Path, told: int, note: Callable[..., None] = note, **how: bool) -> None:
                 boot, number = name_of(path)
                 self.say(kind="evicted", boot=boot, number=number)
-                note(path, told)
+                note(path, told, **how)
 
             tier._evictions.note = noted
 
