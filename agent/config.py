@@ -91,7 +91,7 @@ class PrivacySection:
     )
     site_key_file: str = text(f"{STATE_DIR}/site.key", "the site key, shared by the access points of a site")
     opt_out_file: str = text(
-        f"{STATE_DIR}/opt-outs", "the store's filter of devices that are not to be counted, as the cloud gave it"
+        "", "the store's filter of devices that are not to be counted; empty: opt-outs beside the site key"
     )
     receipts_file: str = text("", "signed receipts of what was erased here; empty: receipts beside the site key")
     day_offset_min: int = number(0, -720, 840, "minutes by which the day begins after 00:00 UTC", changes_figures=True)
