@@ -3,7 +3,7 @@
 | route | scope |
 | --- | --- |
 | GET /api/v1/openapi.json | none |
-| GET /api/v1/metrics, /presets, /sites, /sites/{site} | figures:read |
+| GET /api/v1/metrics, /presets, /groups, /sites, /sites/{site} | figures:read |
 | GET /api/v1/sites/{site}/days?from=&to=&preset= | figures:read |
 | GET /api/v1/sites/{site}/quarters?date=&preset= | figures:read |
 | GET /api/v1/sites/{site}/dwell?date=&preset= | figures:read |
@@ -41,6 +41,7 @@ from cloud.domain.preset import presets
 from cloud.domain.publish import PUBLISHED, Figure
 from cloud.domain.site import Site
 from cloud.fleet.desk import Desk
+from cloud.fleet.groups import Groups, StoreGroup
 
 DESCRIPTION = Path(__file__).with_name("openapi.yaml")
 FORMATS = {"csv": "text/csv; charset=utf-8", "parquet": "application/vnd.apache.parquet"}
@@ -53,9 +54,10 @@ Answer = Callable[[Request, Viewer], Any]
 class ApiRoutes:
     """The routes. ``now_ms`` is the clock."""
 
-    def __init__(self, queries: Queries, desk: Desk, now_ms: Callable[[], int]) -> None:
+    def __init__(self, queries: Queries, desk: Desk, groups: Groups, now_ms: Callable[[], int]) -> None:
         self._queries = queries
         self._desk = desk
+        self._groups = groups
         self._asked = Asked(queries, now_ms)
 
     def routes(self, gate: Gate) -> list[BaseRoute]:
@@ -71,6 +73,7 @@ class ApiRoutes:
             Route("/api/v1/openapi.json", self.description, methods=["GET"]),
             data("metrics", READ_FIGURES, lambda _request, _viewer: _metrics()),
             data("presets", READ_FIGURES, lambda _request, _viewer: [asdict(preset) for preset in presets().values()]),
+            data("groups", READ_FIGURES, lambda _, viewer: [_group(group) for group in self._groups.of(viewer)]),
             data("sites", READ_FIGURES, lambda _, viewer: [_site(site) for site in self._queries.sites(viewer)]),
             data("sites/{site}", READ_FIGURES, lambda request, viewer: _site(self._site(request, viewer))),
             data("sites/{site}/days", READ_FIGURES, self._days),
@@ -236,6 +239,10 @@ def _site(site: Site) -> dict[str, Any]:
         "legal_mode": site.legal_mode,
         "opening_hours": {str(day): [list(span) for span in spans] for day, spans in site.opening_hours.items()},
     }
+
+
+def _group(group: StoreGroup) -> dict[str, Any]:
+    return {"group": group.group, "name": group.name, "sites": sorted(group.sites)}
 
 
 def _agent(row: dict[str, Any]) -> dict[str, Any]:

@@ -5,6 +5,7 @@
 | GET / | the stores; straight to the store where there is one |
 | /sites/{site}... | ``day``: one day, as page, data and events |
 | /stores, /sites/{site}/weeks, /sites/{site}/report | ``weeks``: several days, several stores, paper |
+| /stores/groups | ``groups``: some of the stores under a name |
 | /api/v1/... | ``api``: data for programs, export |
 | /fleet... | ``fleet``: access points |
 | /setup, /sites/{site}/setup, /sites/{site}/sign | ``setup``: the guide, and the sign |
@@ -34,12 +35,14 @@ from cloud.accounts.viewer import READ_FIGURES
 from cloud.dashboard.api import ApiRoutes
 from cloud.dashboard.day import DayPages
 from cloud.dashboard.fleet import FleetPages
+from cloud.dashboard.groups import GroupPages
 from cloud.dashboard.people import PeoplePages
 from cloud.dashboard.queries import Queries
 from cloud.dashboard.setup import SetupPages
 from cloud.dashboard.web import Pages
 from cloud.dashboard.weeks import WeekPages
 from cloud.fleet.desk import Desk
+from cloud.fleet.groups import Groups
 from cloud.fleet.registry import Fleet
 
 STATIC = Path(__file__).parent / "static"
@@ -62,11 +65,15 @@ class Dashboard:
         sessions, tokens = Sessions(database, now_ms), ApiTokens(database, now_ms)
         self.gate = Gate(sessions, tokens, self.pages.refuse, is_open=is_open)
         self.accounts = Accounts(database, passwords or Passwords(), now_ms)
-        self._people = PeoplePages(database, self.accounts, sessions, tokens, SignInLimits(database, now_ms), self.pages)
+        self._people = PeoplePages(
+            database, self.accounts, sessions, tokens, SignInLimits(database, now_ms), self.pages
+        )
         self._day = DayPages(self._queries, self.pages, now_ms)
-        self._weeks = WeekPages(self._queries, self.pages, now_ms)
+        groups = Groups(database, now_ms)
+        self._weeks = WeekPages(self._queries, groups, self.pages, now_ms)
+        self._groups = GroupPages(self._queries, groups, self.pages)
         desk = Desk(database, fleet, now_ms)
-        self._api = ApiRoutes(self._queries, desk, now_ms)
+        self._api = ApiRoutes(self._queries, desk, groups, now_ms)
         self._fleet = FleetPages(self._queries, desk, self.pages, now_ms)
         self._setup = SetupPages(self._queries, desk, self.accounts, self.pages, now_ms)
 
@@ -77,6 +84,7 @@ class Dashboard:
             *self._people.routes(self.gate),
             *self._day.routes(self.gate),
             *self._weeks.routes(self.gate),
+            *self._groups.routes(self.gate),
             *self._api.routes(self.gate),
             *self._fleet.routes(self.gate),
             *self._setup.routes(self.gate),

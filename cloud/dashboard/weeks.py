@@ -3,14 +3,14 @@
 | route | answers |
 | --- | --- |
 | GET /sites/{site}/weeks?from=&to=&preset= | trend, week by hour, weeks as a table |
-| GET /stores?from=&to=&preset= | the stores side by side |
+| GET /stores?from=&to=&preset=&group= | the stores side by side, or those of a group |
 | GET /sites/{site}/report?week=2026-W47&preset= | one week, made for printing |
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date as Date
 from datetime import timedelta
 from typing import Any
@@ -32,6 +32,7 @@ from cloud.dashboard.web import NotThere, Pages, spoken_by
 from cloud.domain.preset import OWN, presets
 from cloud.domain.publish import Figure
 from cloud.domain.site import Site
+from cloud.fleet.groups import Groups, StoreGroup
 
 COLUMNS = ("visitors", "passers_by", "capture_rate", "dwell_median_s", "engaged", "bounced")
 SUMMED = ("visitors", "passers_by", "dwell_median_s")
@@ -45,8 +46,9 @@ WEEKS_BEFORE = 4
 class WeekPages:
     """The routes. ``now_ms`` is the clock."""
 
-    def __init__(self, queries: Queries, pages: Pages, now_ms: Callable[[], int]) -> None:
+    def __init__(self, queries: Queries, groups: Groups, pages: Pages, now_ms: Callable[[], int]) -> None:
         self._queries = queries
+        self._groups = groups
         self._pages = pages
         self._now_ms = now_ms
         self._asked = Asked(queries, now_ms)
@@ -125,16 +127,18 @@ class WeekPages:
 
     def _stores(self, request: Request, visit: Visit) -> Response:
         viewer, spoken = visit.viewer, spoken_by(request, visit)
-        sites = self._queries.sites(viewer)
+        sites, groups = self._queries.sites(viewer), self._groups.of(viewer)
         try:
             asked = self._asked.range(viewer, None, request.query_params)
+            group = _group_of(groups, request.query_params)
         except NotThere as error:
             return self._pages.refuse(request, 404, error.key, **error.values)
-        names = [site.site for site in sites]
+        shown = [site for site in sites if group is None or site.site in group.sites]
+        names = [site.site for site in shown]
         found = self._queries.days(viewer, names, asked.dates(), asked.preset, SUMMED)
-        summaries = {site.site: sum_up(found.get(site.site, {})) for site in sites}
+        summaries = {site.site: sum_up(found.get(site.site, {})) for site in shown}
         most = max((_mean_of(summary) for summary in summaries.values()), default=0.0)
-        ranked = sorted(sites, key=lambda site: (-_mean_of(summaries[site.site]), site.name))
+        ranked = sorted(shown, key=lambda site: (-_mean_of(summaries[site.site]), site.name))
         return self._pages.page(
             request,
             "stores.html" if sites else "home.html",
@@ -145,7 +149,9 @@ class WeekPages:
             presets=presets(),
             own=OWN,
             range_text=_range_text(asked, spoken),
-            steps=_steps(asked),
+            steps=_steps(asked, group),
+            group=group,
+            groups=groups,
             stores=[_store_row(site, summaries[site.site], most, spoken) for site in ranked],
             columns=COLUMNS[:4],
         )
@@ -213,13 +219,25 @@ def _range_text(asked: AskedRange, spoken: Language) -> str:
     )
 
 
-def _steps(asked: AskedRange) -> dict[str, str]:
+def _group_of(groups: Sequence[StoreGroup], parameters: Mapping[str, str]) -> StoreGroup | None:
+    """The group asked for, None where none is. Raises NotThere, also for another merchant's."""
+    wanted = parameters.get("group")
+    if not wanted:
+        return None
+    found = next((group for group in groups if group.group == wanted), None)
+    if found is None:
+        raise NotThere("groups.not_there")
+    return found
+
+
+def _steps(asked: AskedRange, group: StoreGroup | None = None) -> dict[str, str]:
     """The stretch before and after, as queries."""
+    more = f"&group={group.group}" if group else ""
     first, last = Date.fromisoformat(asked.first), Date.fromisoformat(asked.last)
     length = last - first + timedelta(days=1)
 
     def query(by: timedelta) -> str:
-        return f"?from={first + by}&to={last + by}&preset={asked.preset}"
+        return f"?from={first + by}&to={last + by}&preset={asked.preset}{more}"
 
     return {"before": query(-length), "after": query(length)}
 

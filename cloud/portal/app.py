@@ -29,7 +29,9 @@ class StorePage:
 
     def routes(self) -> list[BaseRoute]:
         """What everybody may open, under /p: the shopper's page and the till's."""
-        return [Mount("/p", routes=[*TillPages(self.portal, self.till, self._attempts).routes(), *self.portal.routes()])]
+        return [
+            Mount("/p", routes=[*TillPages(self.portal, self.till, self._attempts).routes(), *self.portal.routes()])
+        ]
 
     def merchant_routes(self, gate: Gate) -> list[BaseRoute]:
         """What a merchant may open, behind ``gate``."""

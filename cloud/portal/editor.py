@@ -34,6 +34,7 @@ from cloud.databases.portal_tables import consents
 from cloud.databases.tables import sites
 from cloud.domain.publish import K
 from cloud.domain.site import Site
+from cloud.fleet.groups import Groups, StoreGroup
 from cloud.fleet.registry import site_of
 from cloud.portal.network import PortalAddressError, network_lines, page_url, qr_svg
 from cloud.portal.notice import asks
@@ -68,6 +69,7 @@ class Editor:
         self._till = till
         self._now_ms = now_ms
         self._offers: OfferStore = portal.offers
+        self._groups = Groups(database, now_ms)
         self._pages = EditorPages(Path(__file__).parent / "editor")
 
     def routes(self, gate: Gate) -> list[BaseRoute]:
@@ -100,11 +102,12 @@ class Editor:
 
     def _all(self, request: Request, visit: Visit) -> Response:
         spoken, stores = self._pages.spoken(request, visit), self._stores(visit.viewer)
+        groups = self._groups.of(visit.viewer)
         rows = [
             {
                 "offer": offer,
                 "title": offer.words(A, spoken.code)[0].title,
-                "where": _names(offer, stores),
+                "where": where_text(offer, stores, groups),
                 "when": when_text(offer, spoken),
                 "who": who_text(offer, spoken),
             }
@@ -128,7 +131,7 @@ class Editor:
                 message=self._pages.spoken(request, visit).say("offers.not_there"),
             )
         spoken, stores = self._pages.spoken(request, visit), self._stores(visit.viewer)
-        here = [store for store in stores if store.site in offer.sites]
+        here = [store for store in stores if store.site in offer.reach()]
         today = min((store.date_of(self._now_ms()) for store in here), default="1970-01-01")
         results = self._offers.results(visit.viewer, offer, today) if offer.state != DRAFT else None
         return self._pages.page(
@@ -138,7 +141,7 @@ class Editor:
             here="offers",
             offer=offer,
             languages_of=NAMES,
-            where=_names(offer, stores),
+            where=where_text(offer, stores, self._groups.of(visit.viewer)),
             when=when_text(offer, spoken),
             who=who_text(offer, spoken),
             codes=codes_text(offer, spoken),
@@ -168,16 +171,15 @@ class Editor:
             "holdout_percent": "10",
             "return_days": "14",
         }
-        return self._form(request, visit, stores, usual)
+        return await run_in_threadpool(self._form, request, visit, stores, usual)
 
     async def edit(self, request: Request, visit: Visit) -> Response:
         """The form of a draft."""
         offer = await run_in_threadpool(self._found, request, visit)
         if offer is None or offer.state != DRAFT:
             return self._gone(request, visit, offer)
-        return self._form(
-            request, visit, await run_in_threadpool(self._stores, visit.viewer), form_fields_of(offer), offer.offer
-        )
+        stores = await run_in_threadpool(self._stores, visit.viewer)
+        return await run_in_threadpool(self._form, request, visit, stores, form_fields_of(offer), offer.offer)
 
     async def create(self, request: Request, visit: Visit, fields: Fields) -> Response:
         """A new draft."""
@@ -192,7 +194,8 @@ class Editor:
         if name and ((there := self._found(request, visit)) is None or there.state != DRAFT):
             return self._gone(request, visit, there)
         try:
-            written = read_form(fields, visit.viewer.merchant, [store.site for store in stores], name)
+            groups = [group.group for group in self._groups.of(visit.viewer)]
+            written = read_form(fields, visit.viewer.merchant, [store.site for store in stores], name, groups)
         except Wrong as error:
             return self._form(request, visit, stores, fields, name, error.errors)
         kept = self._offers.save(visit.viewer, written)
@@ -218,6 +221,7 @@ class Editor:
             status=422 if wrong else 200,
             here="offers",
             stores=stores,
+            groups=self._groups.of(visit.viewer),
             fields=fields,
             name=name,
             wrong=wrong,
@@ -292,7 +296,7 @@ class Editor:
 
     def _framed(self, request: Request, visit: Visit) -> Response:
         offer = self._found(request, visit)
-        stores = [s for s in self._stores(visit.viewer) if offer and s.site in offer.sites]
+        stores = [s for s in self._stores(visit.viewer) if offer and s.site in offer.reach()]
         if offer is None or not stores:
             return self._gone(request, visit, None)
         variant, code = _wanted(request, offer, spoken_by(request, visit).code)
@@ -482,8 +486,16 @@ def _small(count: int) -> str:
     return f"<\u00a0{K}" if 0 < count < K else str(count)
 
 
-def _names(offer: Offer, stores: list[Site]) -> str:
-    return ", ".join(store.name for store in stores if store.site in offer.sites)
+def where_text(offer: Offer, stores: list[Site], groups: list[StoreGroup]) -> str:
+    """The stores in words; a group by its name and what it has now."""
+    by_name = {store.site: store.name for store in stores}
+    named = [by_name[site] for site in by_name if site in offer.sites]
+    grouped = [
+        f"{group.name} ({', '.join(by_name[site] for site in by_name if site in group.sites)})"
+        for group in groups
+        if group.group in offer.groups
+    ]
+    return ", ".join([*grouped, *named])
 
 
 def _wanted(request: Request, offer: Offer, spoken: str) -> tuple[str, str]:

@@ -83,8 +83,10 @@ class _Reader:
         return text[:longest]
 
 
-def read_form(fields: Mapping[str, str], merchant: str, sites: Collection[str], name: str = "") -> Offer:
-    """The offer that a form describes; ``sites`` are the merchant's own. Raises Wrong."""
+def read_form(
+    fields: Mapping[str, str], merchant: str, sites: Collection[str], name: str = "", groups: Collection[str] = ()
+) -> Offer:
+    """The offer that a form describes; ``sites`` and ``groups`` are the merchant's own. Raises Wrong."""
     reader = _Reader(fields)
     audience = _audience(reader)
     offer = Offer(
@@ -96,8 +98,9 @@ def read_form(fields: Mapping[str, str], merchant: str, sites: Collection[str], 
         audience=audience,
         codes=_codes(reader),
         trial=_trial(reader, audience),
+        groups=frozenset(fields.get("groups", "").split()) & frozenset(groups),
     )
-    if not offer.sites:
+    if not offer.sites and not offer.groups:
         reader.wrong("sites", "sites")
     if reader.errors:
         raise Wrong(reader.errors)
@@ -169,6 +172,7 @@ def form_fields_of(offer: Offer) -> dict[str, str]:
     return {
         **words,
         "sites": " ".join(sorted(offer.sites)),
+        "groups": " ".join(sorted(offer.groups)),
         "audience": audience.kind,
         "stay_min": str(audience.stay_min or 20),
         "first_date": schedule.first_date or "",

@@ -9,15 +9,23 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, Select, delete, func, insert, select, update
+from sqlalchemy import CompoundSelect, Connection, Engine, Row, Select, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from cloud.accounts.audit import note
 from cloud.accounts.secrets import new_name
 from cloud.accounts.viewer import Viewer, visible_sites
 from cloud.databases.base import ALONE
-from cloud.databases.portal_tables import codes, offer_sites, offers, shopper_visits, trial_tallies, trials
-from cloud.databases.tables import sites
+from cloud.databases.portal_tables import (
+    codes,
+    offer_groups,
+    offer_sites,
+    offers,
+    shopper_visits,
+    trial_tallies,
+    trials,
+)
+from cloud.databases.tables import sites, store_group_sites, store_groups
 from cloud.domain.site import Site
 from cloud.portal.offers import DRAFT, HOLDOUT, RUNNING, STOPPED, A, B, Offer, rules_from_json, texts_from_json
 from cloud.portal.targeting import Due, Known, arm_of, why_not
@@ -85,6 +93,7 @@ class OfferStore:
                 if connection.execute(update(offers).where(*mine).values(**values)).rowcount != 1:
                     return None
             self._set_sites(connection, viewer, name, offer.sites)
+            self._set_groups(connection, viewer, name, offer.groups)
             self._note(connection, viewer, "offer_written", name)
         return self.one(viewer, name)
 
@@ -102,7 +111,8 @@ class OfferStore:
         with self._alone.begin() as connection:
             if not connection.execute(select(offers.c.offer).where(*mine)).first():
                 return False
-            connection.execute(delete(offer_sites).where(offer_sites.c.offer == name))
+            for table in (offer_sites, offer_groups):
+                connection.execute(delete(table).where(table.c.offer == name))
             connection.execute(delete(offers).where(*mine))
             self._note(connection, viewer, "offer_deleted", name)
         return True
@@ -157,6 +167,15 @@ class OfferStore:
         rows = [{"offer": name, "site": site} for site in own]
         if rows:
             connection.execute(insert(offer_sites), rows)
+
+    def _set_groups(self, connection: Connection, viewer: Viewer, name: str, wanted: Iterable[str]) -> None:
+        """The groups of an offer, of those that are the merchant's own."""
+        connection.execute(delete(offer_groups).where(offer_groups.c.offer == name))
+        mine = (store_groups.c.merchant == viewer.merchant, store_groups.c.store_group.in_(list(wanted)))
+        own = connection.execute(select(store_groups.c.store_group).where(*mine)).scalars()
+        rows = [{"offer": name, "store_group": group} for group in own]
+        if rows:
+            connection.execute(insert(offer_groups), rows)
 
     def _note(self, connection: Connection, viewer: Viewer, action: str, name: str) -> None:
         note(connection, viewer.merchant, viewer.login, self._now_ms(), action, name)
@@ -242,16 +261,38 @@ class OfferStore:
     def _offers(self, query: Select[Any]) -> list[Offer]:
         with self._database.connect() as connection:
             rows = list(connection.execute(query))
-            where = offer_sites.c.offer.in_([row.offer for row in rows])
-            by_offer: dict[str, set[str]] = {}
-            for row in connection.execute(select(offer_sites).where(where)):
-                by_offer.setdefault(row.offer, set()).add(row.site)
-        return [_offer(row, frozenset(by_offer.get(row.offer, ()))) for row in rows]
+            names = [row.offer for row in rows]
+            stores = _gathered(connection, select(offer_sites).where(offer_sites.c.offer.in_(names)))
+            groups = _gathered(connection, select(offer_groups).where(offer_groups.c.offer.in_(names)))
+            grouped = _gathered(connection, _grouped().where(offer_groups.c.offer.in_(names)))
+        return [_offer(row, stores, groups, grouped) for row in rows]
 
 
-def _offer(row: Row[Any], of_sites: frozenset[str]) -> Offer:
+Gathered = dict[str, frozenset[str]]
+
+
+def _gathered(connection: Connection, pairs: Select[Any]) -> Gathered:
+    """First column -> all of the second."""
+    found: dict[str, set[str]] = {}
+    for first, second in connection.execute(pairs):
+        found.setdefault(first, set()).add(second)
+    return {first: frozenset(seconds) for first, seconds in found.items()}
+
+
+def _offer(row: Row[Any], stores: Gathered, groups: Gathered, grouped: Gathered) -> Offer:
     texts, rules = texts_from_json(row.texts), rules_from_json(row.rules)
-    return Offer(row.offer, row.merchant, texts, of_sites, row.state, codes_left=row.codes_left, **rules)
+    none: frozenset[str] = frozenset()
+    return Offer(
+        row.offer,
+        row.merchant,
+        texts,
+        stores.get(row.offer, none),
+        row.state,
+        codes_left=row.codes_left,
+        groups=groups.get(row.offer, none),
+        grouped_sites=grouped.get(row.offer, none),
+        **rules,
+    )
 
 
 def _named(found: tuple[Offer, str], row: Row[Any]) -> tuple[Offer, str, str]:
@@ -267,6 +308,18 @@ def _own(viewer: Viewer) -> Any:
     return offers.c.merchant == viewer.merchant
 
 
+def _grouped() -> Select[Any]:
+    """(offer, store) by way of a group, as the groups are now."""
+    same = store_group_sites.c.store_group == offer_groups.c.store_group
+    return select(offer_groups.c.offer, store_group_sites.c.site).join(store_group_sites, same)
+
+
+def offers_of(site: Site) -> CompoundSelect[Any]:
+    """The names of the offers that are for a store, by itself or by a group that it is in now."""
+    named = select(offer_sites.c.offer).where(offer_sites.c.site == site.site)
+    grouped = _grouped().where(store_group_sites.c.site == site.site).with_only_columns(offer_groups.c.offer)
+    return named.union(grouped)
+
+
 def _of_site(site: Site) -> Select[Any]:
-    here = select(offer_sites.c.offer).where(offer_sites.c.site == site.site)
-    return select(offers).where(offers.c.offer.in_(here), offers.c.merchant == site.merchant)
+    return select(offers).where(offers.c.offer.in_(offers_of(site)), offers.c.merchant == site.merchant)

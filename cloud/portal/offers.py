@@ -66,7 +66,7 @@ class Trial:
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """One offer. ``texts``: variant -> language -> words; variant a is always there."""
+    """One offer. ``texts``: variant -> language -> words; variant a is always there. ``sites`` are the stores that were named one by one."""
 
     offer: str
     merchant: str
@@ -79,6 +79,14 @@ class Offer:
     trial: Trial | None = None
     codes_left: int | None = None
     """None where there are no codes or no limit."""
+    groups: frozenset[str] = frozenset()
+    """Groups of stores that it is for."""
+    grouped_sites: frozenset[str] = frozenset()
+    """The stores that those groups have now."""
+
+    def reach(self) -> frozenset[str]:
+        """Every store that it is for now."""
+        return self.sites | self.grouped_sites
 
     def words(self, variant: str, language: str) -> tuple[Words, str]:
         """The words for a reader, and the language they are in: theirs where the merchant wrote it, else the first that is there."""

@@ -22,7 +22,6 @@ from cloud.databases.portal_tables import (
     codes,
     consent_texts,
     consents,
-    offer_sites,
     offers,
     refusals,
     shopper_tokens,
@@ -31,6 +30,7 @@ from cloud.databases.portal_tables import (
     trial_tallies,
     trials,
 )
+from cloud.databases.tables import sites
 from cloud.domain.site import Site
 from cloud.portal.consent import (
     CODES_STAY_DAYS,
@@ -352,9 +352,9 @@ class Shoppers:
     # --- parts ------------------------------------------------------------------------------------------------------
 
     def _held(self, connection: Connection, shopper: Shopper) -> list[tuple[str, str]]:
-        """(offer, hash) of every code that this shopper's seeds can have drawn and that was drawn."""
-        here = select(offer_sites.c.offer).where(offer_sites.c.site == shopper.site)
-        rows = connection.execute(select(offers.c.offer, offers.c.rules).where(offers.c.offer.in_(here)))
+        """(offer, hash) of every code that this shopper's seeds can have drawn and that was drawn: a store may have left its group since."""
+        merchant = select(sites.c.merchant).where(sites.c.site == shopper.site).scalar_subquery()
+        rows = connection.execute(select(offers.c.offer, offers.c.rules).where(offers.c.merchant == merchant))
         possible: dict[str, str] = {}
         for row in rows:
             rule = rules_from_json(row.rules)["codes"]

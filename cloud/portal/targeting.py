@@ -63,7 +63,7 @@ def why_not(offer: Offer, site: Site, now_ms: int, known: Known | None) -> str |
     """The first reason why an offer is not due; None where it is. The merchant's preview says it in words."""
     if offer.state != RUNNING:
         return "state"
-    if site.site not in offer.sites:
+    if site.site not in offer.reach():
         return "store"
     return why_not_now(offer.schedule, site, now_ms) or _why_not_for(offer.audience, now_ms, known)
 

@@ -1,6 +1,6 @@
 """The till: tokens that let it ask, and single-use codes that it checks (shell: the database).
 
-A code is good once, at a store of its offer, until its last day. What is noted of its use is the day and the store.
+A code is good once, at a store that its offer is for now, until its last day. What is noted of its use is the day and the store.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ from cloud.accounts.audit import note
 from cloud.accounts.secrets import hash_of as secret_hash
 from cloud.accounts.secrets import new_name, new_secret
 from cloud.accounts.viewer import Viewer, visible_sites
-from cloud.databases.portal_tables import codes, offer_sites, offers, till_tokens
+from cloud.databases.portal_tables import codes, offers, till_tokens
 from cloud.domain.site import Site
+from cloud.portal.offer_store import offers_of
 from cloud.portal.offers import A, Words, texts_from_json
 from cloud.portal.tokens import hash_of, typed_code
 
@@ -94,8 +95,7 @@ class Till:
         query = (
             select(codes, offers.c.texts)
             .join(offers, offers.c.offer == codes.c.offer)
-            .join(offer_sites, offer_sites.c.offer == codes.c.offer)
-            .where(codes.c.code_hash == hash_of(code), offer_sites.c.site == site.site)
+            .where(codes.c.code_hash == hash_of(code), codes.c.offer.in_(offers_of(site)))
         )
         with self._database.connect() as connection:
             row = connection.execute(query).one_or_none()

@@ -11,11 +11,13 @@ from starlette.routing import Mount, Route
 from support.accounts import People, form_key
 from support.clouds import DATE, Cloud, busy_hour, heard, served
 
-from cloud.accounts.viewer import ROLES
+from cloud.accounts.viewer import ROLES, of_role
 from cloud.dashboard.queries import Queries
 from cloud.databases.portal_tables import offer_sites, offers
+from cloud.databases.tables import store_group_sites, store_groups
 from cloud.domain.site import Site
 from cloud.fleet.desk import Desk
+from cloud.fleet.groups import Groups
 from cloud.portal.offers import Offer, Words
 
 PARAMETERS = {
@@ -25,9 +27,10 @@ PARAMETERS = {
     "path": "page.css",
     "step": "mode",
     "offer": "offer-of-main",
+    "group": "group-of-main",
 }
 """Path parameter -> what the merchant `main` has of it. A route with another parameter fails here until it is listed."""
-MARKS = ("The shop of main", "ap-test", "contact@main.example", "Half price at main")
+MARKS = ("The shop of main", "ap-test", "contact@main.example", "Half price at main", "Group of main")
 """Words that only what belongs to `main` can bear."""
 NO_GATE = {
     "/sign-in": "nobody is signed in there yet",
@@ -43,7 +46,7 @@ NO_GATE = {
     "/readyz": "says only that its parts answer",
     "/metrics": "counts answers; names nobody",
 }
-QUERY = f"date={DATE}&from={DATE}&to={DATE}&week=2026-W47&preset=ivizone&format=csv&table=days&store=shop&site=shop"
+QUERY = f"date={DATE}&from={DATE}&to={DATE}&week=2026-W47&preset=ivizone&format=csv&table=days&store=shop&site=shop&group=group-of-main"
 FIELDS = {"site": "shop", "agent": "ap-test", "token": "x", "label": "x", "scopes": "figures:read", "name": "Taken over", "version": "1",
           "time_zone": "UTC", "hours": "", "mode": "count", "contact": "evil"}  # fmt: skip
 
@@ -59,6 +62,7 @@ def world(tmp_path_factory):
     )
     people.add_other_store()
     write_offer(made)
+    write_group(made)
     app = made.embedded.app(works=False)
     with served(app) as client:
         yield app, client, people, made
@@ -67,12 +71,22 @@ def world(tmp_path_factory):
 
 def write_offer(cloud: Cloud) -> None:
     """An offer of `main`, under a name that is not drawn."""
-    offer = Offer("offer-of-main", "main", {"a": {"en": Words("Half price at main")}}, frozenset({"shop"}))
+    offer = Offer(
+        "offer-of-main", "main", {"a": {"en": Words("Half price at main", "Group of main")}}, frozenset({"shop"})
+    )
     row = {"offer": offer.offer, "merchant": "main", "state": "running", "texts": offer.texts_as_json(),
            "rules": offer.rules_as_json(), "made_by": "owner@main", "created_ms": 1}  # fmt: skip
     with cloud.embedded.database.begin() as connection:
         connection.execute(offers.insert(), row)
         connection.execute(offer_sites.insert(), {"offer": offer.offer, "site": "shop"})
+
+
+def write_group(cloud: Cloud) -> None:
+    """A group of `main`, under a name that is not drawn."""
+    row = {"store_group": "group-of-main", "merchant": "main", "name": "Group of main", "created_ms": 1}
+    with cloud.embedded.database.begin() as connection:
+        connection.execute(store_groups.insert(), row)
+        connection.execute(store_group_sites.insert(), {"store_group": "group-of-main", "site": "shop"})
 
 
 def routes(app) -> list[tuple[str, str]]:
@@ -120,7 +134,7 @@ def test_no_route_shows_a_stranger_anything_of_main(world, role):
             answer = send(stranger, method, path, key)
             tried += 1
             assert leaks(answer) == [], (method, path)
-            if any(name in path for name in ("{site}", "{agent}", "{offer}")):
+            if any(name in path for name in ("{site}", "{agent}", "{offer}", "{group}")):
                 assert answer.status_code in (403, 404), (method, path, answer.status_code)
         assert tried > 15
     assert made.figures() == before
@@ -128,6 +142,8 @@ def test_no_route_shows_a_stranger_anything_of_main(world, role):
         assert [row.state for row in connection.execute(offers.select().where(offers.c.merchant == "main"))] == [
             "running"
         ]
+    groups = Groups(made.embedded.database, made.clock).of(of_role("main", "owner@main", "owner"))
+    assert [(group.name, group.sites) for group in groups] == [("Group of main", {"shop"})]
     site = made.embedded.fleet.site("shop")
     assert (site.name, site.legal_mode, site.merchant) == ("The shop of main", "day", "main")
 
@@ -139,14 +155,13 @@ def test_the_owner_of_main_does_see_it_on_every_such_route(world):
         seen = {
             path: send(owner, "GET", path)
             for method, path in routes(app)
-            if method == "GET" and ("{site}" in path or path == "/offers/{offer}")
+            if method == "GET" and ("{site}" in path or path in ("/offers/{offer}", "/stores/groups"))
         }
 
     assert len(seen) >= 3
     assert {path: answer.status_code for path, answer in seen.items() if answer.status_code != 200} == {}
-    assert [mark for mark in MARKS if any(mark in leaks(answer) for answer in seen.values())][:1] == [
-        "The shop of main"
-    ]
+    found = [mark for mark in MARKS if any(mark in leaks(answer) for answer in seen.values())]
+    assert {"The shop of main", "Group of main"} <= set(found)
 
 
 def test_every_route_has_a_gate_or_a_reason_to_have_none(world):
@@ -166,7 +181,7 @@ def test_a_session_that_is_made_up_opens_nothing(world):
                 assert send(nobody, method, path).status_code in (303, 401), path
 
 
-@pytest.mark.parametrize("kind", [Queries, Desk])
+@pytest.mark.parametrize("kind", [Queries, Desk, Groups])
 def test_every_question_begins_with_who_asks(kind):
     for name, method in inspect.getmembers(kind, inspect.isfunction):
         if name.startswith("__"):

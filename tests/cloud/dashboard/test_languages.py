@@ -16,7 +16,12 @@ from cloud.fleet.options import OPTIONS
 FOLDER = Path(__file__).resolve().parents[3] / "cloud" / "dashboard"
 SOURCES = {
     path.name: path.read_text()
-    for path in [*FOLDER.glob("*.py"), *FOLDER.glob("templates/*.html"), FOLDER.parent / "accounts" / "gate.py"]
+    for path in [
+        *FOLDER.glob("*.py"),
+        *FOLDER.glob("templates/*.html"),
+        FOLDER.parent / "accounts" / "gate.py",
+        FOLDER.parent / "fleet" / "groups.py",
+    ]
 }
 MADE = ("calendar.", "metric.", "account.role.", "account.scope.", "fleet.state.", "fleet.clock.", "alert.", "option.", "setup.", "sign.how.",
         "compare.", "heat.", "weeks.export.", "table.", "fleet.")  # fmt: skip

@@ -25,7 +25,8 @@ PORTAL = Path(portal_tables.__file__).parents[1] / "portal"
 PHONE = bytes.fromhex("02005e005301")
 OWN = {table.name for table in vars(portal_tables).values() if isinstance(table, Table)}
 SHARED = {"sites", "merchants", "audit", "opt_outs", "attempts", "attempt_keys", "store_groups", "store_group_sites"}
-"""Stores, their groups and who answers for them; what tills tried in vain; the merchant's own deeds; and the bits that an opt-out sets, which no access point reports."""
+"""Stores, their groups and who answers for them; what tills tried in vain; the merchant's own deeds; and the bits that an opt-out sets,
+which no access point reports."""
 BEYOND = set(metadata.tables) - OWN - SHARED
 PARAMETERS = (
     "visit",
