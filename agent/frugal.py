@@ -15,9 +15,7 @@ from importlib.machinery import ModuleSpec, PathFinder
 from importlib.util import LazyLoader
 from types import ModuleType
 
-DEFERRED = frozenset(
-    {"asyncio", "inspect", "logging", "structlog.stdlib", "structlog.threadlocal"}
-)
+DEFERRED = frozenset({"asyncio", "inspect", "logging", "structlog.stdlib", "structlog.threadlocal"})
 """Bound now and executed by whoever first takes something out of them; for the agent nobody does."""
 LEFT_OUT = frozenset({"better_exceptions", "colorama", "rich", "structlog.twisted", "yaml._yaml"})
 """Not found, which those who ask for them take as not installed."""

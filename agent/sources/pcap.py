@@ -4,7 +4,7 @@ Several captures are one air: their frames come out merged by time. A capture th
 and one line in ``troubles`` that says where; the caller decides what that is worth (the commands exit 4).
 
 Sources: tcpdump.org "pcap-savefile(5)"; IETF draft-ietf-opsawg-pcapng-02 (blocks 3.2, section header 4.1, interface
-description 4.2, enhanced and simple packet 4.3, 4.4; the obsolete packet block, appendix A).
+description 4.2, enhanced and simple packet 4.3, 4.4, interface statistics 4.6; the obsolete packet block, appendix A).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pathlib import Path
 from struct import Struct
 from typing import TYPE_CHECKING, BinaryIO, Self
 
-from agent.dot11.captured import CapturedFrame
+from agent.dot11.captured import CapturedFrame, Tick
 from agent.dot11.decoder import LINK_TYPES
 from agent.sources.errors import CaptureEmpty, CaptureMissing, LinkTypeUnknown, NotACapture, SourceError
 
@@ -48,8 +48,12 @@ FILE_HEADER = Struct("IHHiIII")
 BLOCK_BYTES_MAX = 16 << 20
 """Longest pcapng block that we take for one; name-resolution blocks may be long, captured frames are not."""
 
-SECTION, INTERFACE, OLD_PACKET, SIMPLE_PACKET, ENHANCED_PACKET = 0x0A0D0D0A, 1, 2, 3, 6
+SECTION, INTERFACE, OLD_PACKET, SIMPLE_PACKET, INTERFACE_STATISTICS, ENHANCED_PACKET = 0x0A0D0D0A, 1, 2, 3, 5, 6
 OPTION_END, OPTION_RESOLUTION, OPTION_OFFSET = 0, 9, 14
+DROPS_MAX = 1 << 40
+"""More than that nobody loses between two looks; it is damage, or an "unknown" written as -1."""
+OPTIONS_DROPPED = (5, 7)
+"""isb_ifdrop and isb_osdrop: frames for which the interface, or the system, had no room since the capture began."""
 
 
 class PcapSource:
@@ -73,10 +77,21 @@ class PcapSource:
         """The captures of ``source.paths``. Raises SourceError."""
         return cls(section.paths)
 
-    def __iter__(self) -> Iterator[CapturedFrame]:
-        if len(self._captures) == 1:
-            return self._frames_of(self._captures[0])
-        return self._merged()
+    def __iter__(self) -> Iterator[CapturedFrame | Tick]:
+        """The frames, and at the end a tick with what the captures say that they lost, where they say so."""
+        frames = self._frames_of(self._captures[0]) if len(self._captures) == 1 else self._merged()
+        return self._with_drops(frames) if any(capture.is_pcapng for capture in self._captures) else frames
+
+    def _with_drops(self, frames: Iterator[CapturedFrame]) -> Iterator[CapturedFrame | Tick]:
+        last: CapturedFrame | None = None
+        for last in frames:
+            yield last
+        drops = self._drops()
+        if drops and last is not None:
+            yield Tick(last.time_us, (), (("kernel_drops", drops),))
+
+    def _drops(self) -> int:
+        return sum(capture.drops for capture in self._captures)
 
     def _frames_of(self, capture: _Capture) -> Iterator[CapturedFrame]:
         return capture.frames() if self._onto_day is None else laid_onto_day(capture.frames(), self._onto_day)
@@ -87,8 +102,9 @@ class PcapSource:
         return [capture.identity() for capture in self._captures] + day
 
     def losses(self) -> dict[str, int]:
-        """Captures that broke off; how many frames they lost nobody can say."""
-        return {"capture_truncated": len(self.troubles)} if self.troubles else {}
+        """Captures that broke off, of which nobody can say how many frames they lost, and frames that pcapng captures count as lost."""
+        found = {"capture_truncated": len(self.troubles), "kernel_drops": self._drops()}
+        return {reason: count for reason, count in found.items() if count}
 
     def close(self) -> None:
         """Close every capture."""
@@ -139,6 +155,8 @@ class _Capture:
         self.number = number
         self._read_bytes = read_bytes
         self._troubles = troubles
+        self.drops = 0
+        """Frames that whoever captured had no room for, as far as read and as far as the capture says (pcapng)."""
         self._read_so_far = 0
         self._broken = ""
         self._buffer = b""
@@ -153,6 +171,7 @@ class _Capture:
         while len(self._buffer) < FILE_HEADER.size and self._more():
             pass
         self._check_head()
+        self.is_pcapng = self._buffer[:4] == PCAPNG_MAGIC
 
     def identity(self) -> bytes:
         """The first bytes, and the size where it is a file. To be asked before the first frame is read."""
@@ -163,7 +182,7 @@ class _Capture:
 
     def frames(self) -> Iterator[CapturedFrame]:
         """The frames, in the order of the file."""
-        return self._pcap_frames() if self._buffer[:4] in PCAP_MAGICS else self._pcapng_frames()
+        return self._pcapng_frames() if self.is_pcapng else self._pcap_frames()
 
     def close(self) -> None:
         if self._stream is not sys.stdin.buffer:
@@ -263,6 +282,8 @@ class _Capture:
                 interfaces = []
             elif kind == INTERFACE:
                 interfaces.append(_Interface(body, order))
+            elif kind == INTERFACE_STATISTICS:
+                self.drops += _dropped_since(body, order, interfaces)
             elif kind in (ENHANCED_PACKET, OLD_PACKET, SIMPLE_PACKET):
                 packet = _packet(kind, order, body, interfaces)
                 if packet is None:
@@ -318,26 +339,44 @@ class _Interface:
     def __init__(self, body: bytes, order: str) -> None:
         self.link_type = -1
         self.snap_length = 0
+        self.dropped = 0
+        """What its last statistics said."""
         self._ticks_per_s = 1_000_000
         self._offset_s = 0
         if len(body) < 8:
             return
         self.link_type, self.snap_length = Struct(order + "H2xI").unpack_from(body)
-        position = 8
-        while position + 4 <= len(body):
-            option, size = Struct(order + "HH").unpack_from(body, position)
-            value = body[position + 4 : position + 4 + size]
-            if option == OPTION_END:
-                break
+        for option, value in _options(body, 8, order):
             if option == OPTION_RESOLUTION and len(value) == 1:
                 self._ticks_per_s = 2 ** (value[0] & 0x7F) if value[0] & 0x80 else 10 ** value[0]
             elif option == OPTION_OFFSET and len(value) == 8:
                 self._offset_s = Struct(order + "q").unpack(value)[0]
-            position += 4 + (size + 3) // 4 * 4
 
     def time_us(self, stamp: int) -> int:
         """A time stamp in microseconds since the epoch."""
         return stamp * 1_000_000 // self._ticks_per_s + self._offset_s * 1_000_000
+
+
+def _options(body: bytes, at: int, order: str) -> Iterator[tuple[int, bytes]]:
+    """(code, value) of each option of a block, from ``at`` on."""
+    while at + 4 <= len(body):
+        option, size = Struct(order + "HH").unpack_from(body, at)
+        if option == OPTION_END:
+            return
+        yield option, body[at + 4 : at + 4 + size]
+        at += 4 + (size + 3) // 4 * 4
+
+
+def _dropped_since(body: bytes, order: str, interfaces: list[_Interface]) -> int:
+    """Frames that an interface statistics block says were lost since the one before it of the same interface: its counts run on."""
+    number = Struct(order + "I").unpack_from(body)[0] if len(body) >= 12 else len(interfaces)
+    if number >= len(interfaces):
+        return 0
+    counter = Struct(order + "Q")
+    counts = {option: value for option, value in _options(body, 12, order) if len(value) == counter.size}
+    dropped = sum(int(counter.unpack(counts[option])[0]) for option in OPTIONS_DROPPED if option in counts)
+    since, interfaces[number].dropped = dropped - interfaces[number].dropped, dropped
+    return since if 0 < since <= DROPS_MAX else 0
 
 
 def _packet(

@@ -8,6 +8,7 @@ from base64 import b64encode
 import pytest
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -17,7 +18,9 @@ OURS, THEIRS = (Ed25519PrivateKey.from_private_bytes(bytes((n,)) * 32) for n in 
 
 
 def public(key: Ed25519PrivateKey) -> bytes:
-    return key.public_key().public_bytes_raw()
+    return key.public_key().public_bytes(
+        Encoding.Raw, PublicFormat.Raw
+    )  # in every release, also the old ones of make test-architectures
 
 
 def verify(key: bytes, signature: bytes, signed: bytes) -> bool:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from support.frames import LOCAL, T0_US, block, heard
 
+from agent.dot11.captured import CapturedFrame, Tick
 from agent.sources.pcap import PcapSource
 
 FRAMES = [
@@ -166,6 +167,45 @@ def test_simple_packet_blocks_are_cut_to_the_snap_length(order: str, tmp_path: P
 
     assert read == [(whole, False), (long[:snap], True)]
     assert [int(kept) for (kept,) in by_tshark(path, "frame.cap_len")] == [len(data) for data, _ in read]
+
+
+def statistics(order: str, number: int, *counts: tuple[int, int]) -> bytes:
+    """An interface statistics block with counters of 64 bits; source: pcapng draft, 4.6."""
+    counted = tuple((option, struct.pack(order + "Q", count)) for option, count in counts)
+    return block(order, 5, struct.pack(order + "III", number, 0, 0) + options(order, *counted))
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize(
+    ("said", "drops"),
+    [
+        pytest.param([(0, (5, 3))], 3, id="by the interface"),
+        pytest.param(
+            [(0, (4, 900), (5, 3), (7, 4))], 7, id="by the interface and the system, beside what was received"
+        ),
+        pytest.param([(0, (5, 3)), (0, (5, 3)), (0, (5, 10))], 10, id="counters run on"),
+        pytest.param([(0, (5, 3)), (1, (5, 4))], 7, id="of two interfaces"),
+        pytest.param([(0, (4, 900))], 0, id="nobody counted"),
+        pytest.param([(0, (5, 0), (7, 0))], 0, id="none"),
+        pytest.param([(7, (5, 3))], 0, id="of an interface that is not there"),
+        pytest.param([(0, (5, 2**64 - 1))], 0, id="not known, written as -1"),
+    ],
+)
+def test_what_the_capture_says_that_it_lost_reaches_the_ledger(order: str, said: list, drops: int, tmp_path: Path):
+    path = tmp_path / "statistics.pcapng"
+    path.write_bytes(
+        section(order) + interface(order) + interface(order) + enhanced(order, 0, at(10**6, 0), FRAMES[0])
+        + b"".join(statistics(order, *block) for block in said)
+        + enhanced(order, 1, at(10**6, 1), FRAMES[1])
+    )  # fmt: skip
+    source = PcapSource([path])
+
+    *frames, last = source
+
+    assert [frame.data for frame in (*frames, last) if isinstance(frame, CapturedFrame)] == FRAMES[:2]
+    assert source.losses() == ({"kernel_drops": drops} if drops else {})
+    if drops:
+        assert last == Tick(at(10**6, 1), (), (("kernel_drops", drops),))
 
 
 def test_a_block_whose_two_lengths_differ_is_where_the_capture_breaks_off(tmp_path: Path):
