@@ -26,6 +26,7 @@ from cloud.databases.sqlite import sqlite_database
 from cloud.domain.site import LEGAL_MODES, Site, SiteError, parse_hours
 from cloud.fleet.people_commands import add_people_commands
 from cloud.fleet.registry import Fleet
+from cloud.jobs.commands import add_commands as add_emr_commands
 from cloud.log import LEVELS, configure
 from cloud.retention.commands import add_commands as add_retention_commands
 from cloud.retention.commands import operator
@@ -139,6 +140,7 @@ def _parser() -> argparse.ArgumentParser:
         required=True, metavar="COMMAND"
     )
     add_processes(aws)
+    add_emr_commands(commands)
     return parser
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,9 +48,16 @@ def analyse_day(
 
 
 def analyse_days(
-    engine: Engine, store: ObjectStore, database: Database, days: Sequence[tuple[Site, str]], now_ms: int
+    engine: Engine,
+    store: ObjectStore,
+    database: Database,
+    days: Sequence[tuple[Site, str]],
+    now_ms: int,
+    is_wanted: Callable[[Connection, str, str], bool] = lambda _connection, _site, _date: True,
 ) -> list[DayReport]:
     """Compute every figure of sites and local days under every preset, and put them in the place of what was there, day by day.
+
+    ``is_wanted`` is asked in the transaction that writes a day's figures; where it says no, what is there stays and no report is given.
 
     The day's own legal mode decides what is read, whatever mode the store has now. Of a day that was erased only the ledger is computed:
     its figures were made of what is gone, and stay. Raises EngineError, StoreError, SQLAlchemyError; then the figures of days that were
@@ -64,10 +71,14 @@ def analyse_days(
         # A compaction may have moved rows meanwhile; twice is no accident.
         inputs = _inputs(store, days, times)
         results = engine.run(inputs)
-    return [
-        _replace_day(database, site, date, now_ms, found, len(given.objects["sightings"]), time)
-        for (site, date), time, given, found in zip(days, times, inputs, results, strict=True)
-    ]
+    reports = []
+    for (site, date), time, given, found in zip(days, times, inputs, results, strict=True):
+        with database.begin() as connection:
+            if is_wanted(connection, site.site, date):
+                reports.append(
+                    _replace_day(connection, site, date, now_ms, found, len(given.objects["sightings"]), time)
+                )
+    return reports
 
 
 def _inputs(store: ObjectStore, days: Sequence[tuple[Site, str]], times: Sequence[_Times]) -> list[DayInput]:
@@ -78,7 +89,7 @@ def _inputs(store: ObjectStore, days: Sequence[tuple[Site, str]], times: Sequenc
 
 
 def _replace_day(
-    database: Database, site: Site, date: str, now_ms: int, results: Results, objects: int, times: _Times
+    connection: Connection, site: Site, date: str, now_ms: int, results: Results, objects: int, times: _Times
 ) -> DayReport:
     mode = site.modes.on(date)
     coverage = _Coverage(results["coverage"], times)
@@ -86,14 +97,13 @@ def _replace_day(
     quarters = list(_quarter_figures(results, coverage, mode, times))
     buckets = [dict(row) for row in results["dwell_buckets"]] if keeps_devices(mode) else []
     key = {"site": site.site, "date": date}
-    with database.begin() as connection:
-        if keeps_devices(mode) and _is_closed(connection, site.site, date):
-            replace_rows(connection, ledger_days, [{**key, **row} for row in _ledger_rows(results)], **key)
-            return DayReport(site.site, date, objects, 0)
-        replace_rows(connection, day_figures, [{**key, "computed_ms": now_ms, **row} for row in day], **key)
-        replace_rows(connection, quarter_figures, [{**key, **row} for row in quarters], **key)
-        replace_rows(connection, dwell_buckets, [{**key, **row} for row in buckets], **key)
+    if keeps_devices(mode) and _is_closed(connection, site.site, date):
         replace_rows(connection, ledger_days, [{**key, **row} for row in _ledger_rows(results)], **key)
+        return DayReport(site.site, date, objects, 0)
+    replace_rows(connection, day_figures, [{**key, "computed_ms": now_ms, **row} for row in day], **key)
+    replace_rows(connection, quarter_figures, [{**key, **row} for row in quarters], **key)
+    replace_rows(connection, dwell_buckets, [{**key, **row} for row in buckets], **key)
+    replace_rows(connection, ledger_days, [{**key, **row} for row in _ledger_rows(results)], **key)
     return DayReport(site.site, date, objects, len(day) + len(quarters))
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from support.aws import adapters as aws
+from support.aws import spark
 
 from cloud.databases.sqlite import sqlite_database
 from cloud.stores.local_dir import LocalDirStore
@@ -28,6 +29,7 @@ STORES: dict[str, Callable[[Path], Any]] = {
 }
 ENGINES: dict[str, Callable[[], Any]] = {
     "duckdb": DuckDbEngine,
+    "spark": spark.engine,
 }
 DATABASES: dict[str, Callable[[Path], Any]] = {
     "sqlite": lambda folder: sqlite_database(folder / "ivizone.sqlite"),
