@@ -32,6 +32,7 @@ spans AS (
 ),
 stays AS (
   SELECT spans.*, last_ms - first_ms + 2 * edge_ms AS dwell_ms,
+    SUM(last_ms - first_ms) OVER (PARTITION BY day_no, preset, pseudonym) AS present_ms,
     CASE WHEN inside_sightings > 1 THEN inside_first_ms - edge_ms ELSE inside_first_ms END AS inside_from_ms,
     CASE WHEN inside_sightings > 1 THEN inside_last_ms + edge_ms ELSE inside_last_ms END AS inside_to_ms
   FROM spans
@@ -40,22 +41,16 @@ closed AS (
   SELECT h.day_no, h.pseudonym, COUNT(DISTINCT c.start_ms) AS closed_hours
   FROM joined h JOIN closed_hours c ON h.day_no = c.day_no AND h.first_ms < c.end_ms AND h.last_ms >= c.start_ms
   GROUP BY h.day_no, h.pseudonym
-),
-present AS (
-  SELECT day_no, preset, pseudonym, SUM(last_ms - first_ms) AS present_ms
-  FROM spans
-  GROUP BY day_no, preset, pseudonym
 )
 SELECT s.day_no, s.preset, s.pseudonym, s.visit_no, s.first_ms, s.last_ms, s.inside_from_ms, s.inside_to_ms, s.bursts, s.p_inside, s.dwell_ms,
   -- How likely this was a visitor's stay: it must have been inside, and long enough.
   CASE WHEN p.visitor_min_ms = 0 THEN s.p_inside
        ELSE s.p_inside * LEAST(1.0, s.dwell_ms / CAST(p.visitor_min_ms AS DOUBLE)) END AS p_visitor,
-  CASE WHEN r.present_ms > p.resident_min_ms OR COALESCE(c.closed_hours, 0) >= p.resident_closed_hours THEN 'resident'
+  CASE WHEN s.present_ms > p.resident_min_ms OR COALESCE(c.closed_hours, 0) >= p.resident_closed_hours THEN 'resident'
        WHEN s.inside_from_ms IS NULL THEN 'passer_by'
        WHEN s.inside_to_ms - s.inside_from_ms >= p.engaged_min_ms THEN 'engaged'
        WHEN s.inside_to_ms - s.inside_from_ms >= p.visitor_min_ms THEN 'visitor'
        ELSE 'passer_by' END AS class
 FROM stays s
 JOIN presets p ON p.preset = s.preset
-JOIN present r ON r.day_no = s.day_no AND r.preset = s.preset AND r.pseudonym = s.pseudonym
 LEFT JOIN closed c ON c.day_no = s.day_no AND c.pseudonym = s.pseudonym
