@@ -14,7 +14,7 @@ from cloud.accounts.errors import AccountRefused
 from cloud.accounts.passwords import Passwords
 from cloud.accounts.secrets import hash_of, new_secret
 from cloud.accounts.viewer import ROLES, Viewer
-from cloud.databases.tables import merchants, sessions, sign_in_links, users
+from cloud.databases.tables import api_tokens, merchants, sessions, sign_in_links, users
 
 LINK_LIFE_MS = 24 * 3_600_000
 MERCHANT_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
@@ -111,7 +111,7 @@ class Accounts:
                 raise AccountRefused(f"merchant {merchant!r} does not exist; `ivizone-cloud merchant ls` lists them")
             connection.execute(insert(users), row)
             self._note(connection, merchant, "user_added", login)
-            return self._make_link(connection, login)
+            return make_link(connection, login, self._now_ms())
 
     def users(self, merchant: str | None = None) -> list[User]:
         """People, for the operator."""
@@ -125,13 +125,11 @@ class Accounts:
         return self.users(viewer.merchant)
 
     def remove_user(self, login: str) -> None:
-        """Their sessions and links end with them. Raises AccountRefused."""
+        """Their sessions, links and tokens end with them. Raises AccountRefused."""
         login = login_of(login)
         with self._database.begin() as connection:
             merchant = self._merchant_of_login(connection, login)
-            self._end_sessions(connection, login)
-            connection.execute(delete(sign_in_links).where(sign_in_links.c.login == login))
-            connection.execute(delete(users).where(users.c.login == login))
+            erase_user(connection, login, merchant, self._now_ms())
             self._note(connection, merchant, "user_removed", login)
 
     def reset(self, login: str) -> str:
@@ -139,9 +137,8 @@ class Accounts:
         login = login_of(login)
         with self._database.begin() as connection:
             merchant = self._merchant_of_login(connection, login)
-            connection.execute(delete(sign_in_links).where(sign_in_links.c.login == login))
             self._note(connection, merchant, "password_reset_begun", login)
-            return self._make_link(connection, login)
+            return make_link(connection, login, self._now_ms())
 
     def set_language(self, viewer: Viewer, language: str) -> None:
         """Remember the language of a person."""
@@ -176,7 +173,7 @@ class Accounts:
             if spent.rowcount != 1:
                 raise AccountRefused("the link was used a moment ago; sign in, or ask for a new one")
             connection.execute(update(users).where(users.c.login == login).values(password_hash=kept))
-            self._end_sessions(connection, login)
+            end_sessions(connection, login)
             merchant = self._merchant_of_login(connection, login)
             note(connection, merchant, login, self._now_ms(), "password_chosen", login)
         return login
@@ -188,23 +185,48 @@ class Accounts:
         is_open = (links.link_hash == hash_of(secret), links.used_ms.is_(None), links.expires_ms > self._now_ms())
         return select(links.login).where(*is_open)
 
-    def _make_link(self, connection: Connection, login: str) -> str:
-        secret = new_secret()
-        row = {"link_hash": hash_of(secret), "login": login, "expires_ms": self._now_ms() + LINK_LIFE_MS}
-        connection.execute(insert(sign_in_links), row)
-        return secret
-
     def _merchant_of_login(self, connection: Connection, login: str) -> str:
         found = connection.execute(select(users.c.merchant).where(users.c.login == login)).scalar_one_or_none()
         if found is None:
             raise AccountRefused(f"user {login!r} does not exist; `ivizone-cloud user ls` lists them")
         return str(found)
 
-    def _end_sessions(self, connection: Connection, login: str) -> None:
-        connection.execute(delete(sessions).where(sessions.c.login == login))
-
     def _note(self, connection: Connection, merchant: str, action: str, subject: str) -> None:
         note(connection, merchant, OPERATOR, self._now_ms(), action, subject)
+
+
+# --- within a transaction -----------------------------------------------------------------------------------------------
+
+
+def make_link(connection: Connection, login: str, now_ms: int) -> str:
+    """The secret of a link by which somebody chooses a password; their earlier links end."""
+    connection.execute(delete(sign_in_links).where(sign_in_links.c.login == login))
+    secret = new_secret()
+    row = {"link_hash": hash_of(secret), "login": login, "expires_ms": now_ms + LINK_LIFE_MS}
+    connection.execute(insert(sign_in_links), row)
+    return secret
+
+
+def end_sessions(connection: Connection, login: str) -> None:
+    """Sign somebody out everywhere."""
+    connection.execute(delete(sessions).where(sessions.c.login == login))
+
+
+def erase_user(connection: Connection, login: str, merchant: str, now_ms: int) -> None:
+    """Somebody, with their sessions and links; the tokens that they made are revoked."""
+    end_sessions(connection, login)
+    connection.execute(delete(sign_in_links).where(sign_in_links.c.login == login))
+    connection.execute(delete(users).where(users.c.login == login))
+    revoke_beyond(connection, login, merchant, frozenset(), now_ms)
+
+
+def revoke_beyond(connection: Connection, login: str, merchant: str, rights: frozenset[str], now_ms: int) -> None:
+    """Revoke the tokens that somebody made and that reach further than ``rights``."""
+    mine = (api_tokens.c.made_by == login, api_tokens.c.merchant == merchant, api_tokens.c.revoked_ms.is_(None))
+    for row in list(connection.execute(select(api_tokens.c.token, api_tokens.c.scopes).where(*mine))):
+        if not rights >= set(row.scopes.split()):
+            ended = update(api_tokens).where(api_tokens.c.token == row.token)
+            connection.execute(ended.values(revoked_ms=now_ms))
 
 
 def has_users(database: Engine) -> bool:

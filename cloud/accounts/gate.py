@@ -22,7 +22,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, RedirectRespons
 from cloud.accounts.secrets import form_key_of, is_form_key, new_secret
 from cloud.accounts.sessions import WHOLE_MS, Sessions
 from cloud.accounts.tokens import ApiTokens
-from cloud.accounts.viewer import MAIN, Viewer, of_role
+from cloud.accounts.viewer import LOCAL_LOGIN, MAIN, Viewer, of_role
 
 COOKIE = "ivizone_session"
 BROWSER_COOKIE = "ivizone_browser"
@@ -30,7 +30,6 @@ BROWSER_COOKIE = "ivizone_browser"
 SIGN_IN = "/sign-in"
 MAX_FORM_BYTES = 64 * 1024
 LOCAL_HOSTS = frozenset({"localhost", "127.0.0.1", "[::1]"})
-LOCAL_LOGIN = "this machine"
 Fields = Mapping[str, str]
 Page = Callable[[Request, "Visit"], Awaitable[Response]]
 Form = Callable[[Request, "Visit", Fields], Awaitable[Response]]

@@ -15,17 +15,29 @@ from cloud.databases.tables import sites
 
 READ_FIGURES, READ_FLEET = "figures:read", "fleet:read"
 CHANGE_FLEET, CHANGE_SITES, MANAGE_TOKENS, READ_AUDIT = "fleet:change", "sites:change", "tokens:manage", "audit:read"
-CHANGE_OFFERS = "offers:change"
+CHANGE_OFFERS, MANAGE_PEOPLE = "offers:change", "people:manage"
 SCOPES = (READ_FIGURES, READ_FLEET)
 """What a token of the API can have; nothing can be changed with one."""
 ROLES: dict[str, frozenset[str]] = {
     "owner": frozenset(
-        {READ_FIGURES, READ_FLEET, CHANGE_FLEET, CHANGE_SITES, MANAGE_TOKENS, READ_AUDIT, CHANGE_OFFERS}
+        {
+            READ_FIGURES,
+            READ_FLEET,
+            CHANGE_FLEET,
+            CHANGE_SITES,
+            MANAGE_TOKENS,
+            READ_AUDIT,
+            CHANGE_OFFERS,
+            MANAGE_PEOPLE,
+        }
     ),
     "analyst": frozenset({READ_FIGURES, READ_FLEET, MANAGE_TOKENS}),
     "installer": frozenset({READ_FLEET, CHANGE_FLEET, CHANGE_SITES}),
 }
 """Role -> rights. Who installs an access point sees that it works, not how the shop does."""
+OWNER = "owner"
+LOCAL_LOGIN = "this machine"
+"""Who everybody is where sign-in is off. Nobody else can bear a name with a space."""
 MAIN = "main"
 """The merchant that every installation begins with."""
 

@@ -26,6 +26,7 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from cloud.accounts.accounts import Accounts
+from cloud.accounts.colleagues import Colleagues
 from cloud.accounts.gate import Gate, Visit
 from cloud.accounts.limits import SignInLimits
 from cloud.accounts.passwords import Passwords
@@ -65,9 +66,8 @@ class Dashboard:
         sessions, tokens = Sessions(database, now_ms), ApiTokens(database, now_ms)
         self.gate = Gate(sessions, tokens, self.pages.refuse, is_open=is_open)
         self.accounts = Accounts(database, passwords or Passwords(), now_ms)
-        self._people = PeoplePages(
-            database, self.accounts, sessions, tokens, SignInLimits(database, now_ms), self.pages
-        )
+        limits, colleagues = SignInLimits(database, now_ms), Colleagues(database, now_ms)
+        self._people = PeoplePages(database, self.accounts, sessions, tokens, limits, colleagues, self.pages)
         self._day = DayPages(self._queries, self.pages, now_ms)
         groups = Groups(database, now_ms)
         self._weeks = WeekPages(self._queries, groups, self.pages, now_ms)

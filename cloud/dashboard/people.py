@@ -8,6 +8,8 @@
 | POST /language | 303 back, in another language |
 | GET /account | the page |
 | POST /account/tokens, /account/tokens/revoke | the page with the new token, shown once; 303 |
+| POST /account/people, /account/people/link | the page with the link for somebody, shown once |
+| POST /account/people/role, /account/people/remove | 303 |
 """
 
 from __future__ import annotations
@@ -25,7 +27,8 @@ from starlette.routing import BaseRoute, Route
 
 from cloud.accounts.accounts import Accounts, login_of
 from cloud.accounts.audit import entries
-from cloud.accounts.errors import AccountRefused, SignInLimited
+from cloud.accounts.colleagues import ColleagueRefused, Colleagues
+from cloud.accounts.errors import AccountRefused, NotAllowed, SignInLimited
 from cloud.accounts.gate import (
     SIGN_IN,
     Fields,
@@ -45,7 +48,7 @@ from cloud.accounts.passwords import SHORTEST
 from cloud.accounts.secrets import form_key_of, new_secret
 from cloud.accounts.sessions import Sessions
 from cloud.accounts.tokens import ApiTokens
-from cloud.accounts.viewer import MANAGE_TOKENS, READ_AUDIT, SCOPES
+from cloud.accounts.viewer import MANAGE_PEOPLE, MANAGE_TOKENS, READ_AUDIT, ROLES, SCOPES
 from cloud.dashboard.language import CODES
 from cloud.dashboard.web import LANGUAGE_COOKIE, Pages, spoken_by
 
@@ -63,6 +66,7 @@ class PeoplePages:
         sessions: Sessions,
         tokens: ApiTokens,
         limits: SignInLimits,
+        colleagues: Colleagues,
         pages: Pages,
     ) -> None:
         self._database = database
@@ -70,6 +74,7 @@ class PeoplePages:
         self._sessions = sessions
         self._tokens = tokens
         self._limits = limits
+        self._colleagues = colleagues
         self._pages = pages
 
     def routes(self, gate: Gate) -> list[BaseRoute]:
@@ -84,6 +89,10 @@ class PeoplePages:
             Route("/account", gate.page(None, self.account), methods=["GET"]),
             Route("/account/tokens", gate.form(MANAGE_TOKENS, self.make_token), methods=["POST"]),
             Route("/account/tokens/revoke", gate.form(MANAGE_TOKENS, self.revoke_token), methods=["POST"]),
+            Route("/account/people", gate.form(MANAGE_PEOPLE, self.invite), methods=["POST"]),
+            Route("/account/people/link", gate.form(MANAGE_PEOPLE, self.link), methods=["POST"]),
+            Route("/account/people/role", gate.form(MANAGE_PEOPLE, self.change_role), methods=["POST"]),
+            Route("/account/people/remove", gate.form(MANAGE_PEOPLE, self.remove), methods=["POST"]),
         ]
 
     # --- signing in ---------------------------------------------------------------------------------------------------
@@ -189,7 +198,60 @@ class PeoplePages:
             return self._pages.refuse(request, 404, "account.no_token")
         return RedirectResponse("/account", 303)
 
-    def _account(self, request: Request, visit: Visit, made: str = "", error: str = "", status: int = 200) -> Response:
+    # --- people -------------------------------------------------------------------------------------------------------
+
+    async def invite(self, request: Request, visit: Visit, fields: Fields) -> Response:
+        """Somebody new; the page that answers is the only one to show their link."""
+
+        def work() -> str:
+            return self._colleagues.invite(visit.viewer, fields.get("login", ""), fields.get("role", ""))
+
+        return await run_in_threadpool(self._worked, request, visit, fields, work)
+
+    async def link(self, request: Request, visit: Visit, fields: Fields) -> Response:
+        """A new link for somebody."""
+
+        def work() -> str:
+            return self._colleagues.link(visit.viewer, fields.get("login", ""))
+
+        return await run_in_threadpool(self._worked, request, visit, fields, work)
+
+    async def change_role(self, request: Request, visit: Visit, fields: Fields) -> Response:
+        """Another role."""
+
+        def work() -> None:
+            self._colleagues.change_role(visit.viewer, fields.get("login", ""), fields.get("role", ""))
+
+        return await run_in_threadpool(self._worked, request, visit, fields, work)
+
+    async def remove(self, request: Request, visit: Visit, fields: Fields) -> Response:
+        """Let somebody go."""
+
+        def work() -> None:
+            self._colleagues.remove(visit.viewer, fields.get("login", ""))
+
+        return await run_in_threadpool(self._worked, request, visit, fields, work)
+
+    def _worked(self, request: Request, visit: Visit, fields: Fields, work: Callable[[], str | None]) -> Response:
+        """Do it, and show the link that came of it, what stood in the way, or the page anew."""
+        try:
+            secret = work()
+        except ColleagueRefused as error:
+            if error.key == "people.not_there":
+                return self._pages.refuse(request, 404, error.key)
+            return self._account(request, visit, error=error.key, status=422)
+        except SignInLimited:
+            return self._account(request, visit, error="people.limited", status=429)
+        except NotAllowed:
+            return self._pages.refuse(request, 403, "refused.right")
+        if secret is None:
+            return RedirectResponse("/account#people", 303)
+        url = f"{str(request.base_url).rstrip('/')}/welcome/{secret}"
+        return self._account(request, visit, one_time_link=url, link_for=login_of(fields.get("login", "")))
+
+    def _account(
+        self, request: Request, visit: Visit, made: str = "", error: str = "", status: int = 200, **shown: str
+    ) -> Response:
         viewer, spoken = visit.viewer, spoken_by(request, visit)
         zone_free = [{**entry, "when": _utc(entry["at_ms"])} for entry in entries(self._database, viewer)[:50]]
         return self._pages.page(
@@ -209,9 +271,11 @@ class PeoplePages:
             scopes=[scope for scope in SCOPES if viewer.may(scope)],
             may_make=viewer.may(MANAGE_TOKENS),
             audit=zone_free if viewer.may(READ_AUDIT) else [],
+            roles=list(ROLES),
             made=made,
             error=error,
             language=spoken.code,
+            **{"one_time_link": "", "link_for": "", **shown},
         )
 
 

@@ -42,13 +42,14 @@ NO_GATE = {
     "/v1/batches": "signed by the access point",
     "/v1/enrol": "a one-time token is the proof",
     "/v1/agents/self/config": "signed by the access point",
+    "/v1/agents/self/key": "signed by the access point",
     "/healthz": "says only that the process answers",
     "/readyz": "says only that its parts answer",
     "/metrics": "counts answers; names nobody",
 }
 QUERY = f"date={DATE}&from={DATE}&to={DATE}&week=2026-W47&preset=ivizone&format=csv&table=days&store=shop&site=shop&group=group-of-main"
 FIELDS = {"site": "shop", "agent": "ap-test", "token": "x", "label": "x", "scopes": "figures:read", "name": "Taken over", "version": "1",
-          "time_zone": "UTC", "hours": "", "mode": "count", "contact": "evil"}  # fmt: skip
+          "time_zone": "UTC", "hours": "", "mode": "count", "contact": "evil", "login": "analyst@main", "role": "owner"}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -142,6 +143,7 @@ def test_no_route_shows_a_stranger_anything_of_main(world, role):
         assert [row.state for row in connection.execute(offers.select().where(offers.c.merchant == "main"))] == [
             "running"
         ]
+    assert {user.login: user.role for user in people.accounts.users("main")} == {f"{one}@main": one for one in ROLES}
     groups = Groups(made.embedded.database, made.clock).of(of_role("main", "owner@main", "owner"))
     assert [(group.name, group.sites) for group in groups] == [("Group of main", {"shop"})]
     site = made.embedded.fleet.site("shop")

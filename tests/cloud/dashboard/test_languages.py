@@ -19,12 +19,13 @@ SOURCES = {
     for path in [
         *FOLDER.glob("*.py"),
         *FOLDER.glob("templates/*.html"),
+        FOLDER.parent / "accounts" / "colleagues.py",
         FOLDER.parent / "accounts" / "gate.py",
         FOLDER.parent / "fleet" / "groups.py",
     ]
 }
 MADE = ("calendar.", "metric.", "account.role.", "account.scope.", "fleet.state.", "fleet.clock.", "alert.", "option.", "setup.", "sign.how.",
-        "compare.", "heat.", "weeks.export.", "table.", "fleet.")  # fmt: skip
+        "compare.", "heat.", "weeks.export.", "table.", "fleet.", "people.may.")  # fmt: skip
 """Keys that code puts together from parts."""
 
 
