@@ -39,11 +39,12 @@ class Rule:
 
 RULES = (
     Rule("access point, memory", "addresses, in mode count", "the window's end, at most 5 minutes"),
+    Rule("access point, disk", "opt-outs of the store, as bits of a filter", "the store's filter changes"),
     Rule("access point, memory", "addresses and the day's key, in modes day and consent", "the local day's end"),
     Rule(
         "access point, spool",
         "signed batches",
-        "the cloud has them; in an outage until the spool is full, oldest first",
+        "the cloud has them; of single devices 24 h after their day closed, others until the spool is full",
     ),
     Rule("cloud, stream", "signed batches", "they are in the lake, seconds"),
     Rule("cloud, stream", "names of batches (access point, start, number)", "30 days"),
@@ -55,6 +56,8 @@ RULES = (
         "figures, with every cell under 5 devices hidden from readers",
         "25 months; of a store for captures, until it is removed",
     ),
+    Rule("cloud, database", "opt-outs of a store, as bits of a filter", "the store is removed; none can be taken out"),
+    Rule("cloud, database", "former key of an access point", "7 days after it was changed, for what it signed"),
     Rule("cloud, database", "who did what (audit)", "3 years"),
     Rule("cloud, database", "receipts of deletion", "for good; they name no device"),
     Rule("back-ups", "none are made by the product; the operator's must leave out the stream and the lake", "1 day"),
