@@ -8,7 +8,7 @@
 | /stores/groups | ``groups``: some of the stores under a name |
 | /api/v1/... | ``api``: data for programs, export |
 | /fleet... | ``fleet``: access points |
-| /setup, /sites/{site}/setup, /sites/{site}/sign | ``setup``: the guide, and the sign |
+| /setup, /sites/{site}/setup | ``setup``: the guide |
 | /sign-in, /welcome, /account ... | ``people`` |
 | GET /static/... | styles, scripts, the charting library; nothing comes from elsewhere |
 """

@@ -1,11 +1,12 @@
-"""The set-up guide: from no store to the first devices heard, step by step, each showing whether it is done; and the sign for the door.
+"""The set-up guide: from no store to the first devices heard, step by step, each showing whether it is done.
+
+The sign for the door is the store's page's (``cloud.portal.notice``); the guide leads there.
 
 | route | answers |
 | --- | --- |
 | GET, POST /setup | a new store |
 | GET /sites/{site}/setup | the guide |
 | POST /sites/{site}/setup/hours, /mode, /store, /contact | 303 to the guide |
-| GET /sites/{site}/sign?language= | the sign, for printing |
 """
 
 from __future__ import annotations
@@ -23,18 +24,13 @@ from cloud.accounts.accounts import Accounts
 from cloud.accounts.errors import AccountRefused
 from cloud.accounts.gate import Fields, Gate, Visit
 from cloud.accounts.viewer import CHANGE_SITES
-from cloud.dashboard.language import CODES, language
+from cloud.dashboard.language import CODES
 from cloud.dashboard.queries import Queries
 from cloud.dashboard.web import Pages, spoken_by
-from cloud.domain.publish import K
-from cloud.domain.site import LEGAL_MODES, Hours, Site, SiteError, parse_hours
+from cloud.domain.site import LEGAL_MODES, Hours, SiteError, parse_hours
 from cloud.fleet.desk import Desk
 
-BLANK = "…" * 12
-"""On the sign, until the merchant said who answers for the data."""
 WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
-KEY_LIFE_MIN = {"count": 5, "day": 24 * 60, "consent": 24 * 60}
-"""Legal mode -> minutes that a pseudonym can mean anything (DESIGN section 6; CNIL: 5 minutes and 24 hours)."""
 MANY_ZONES = ("Europe/Paris", "Europe/Lisbon", "Europe/London", "Europe/Brussels", "Europe/Madrid", "America/Sao_Paulo", "America/Montreal", "UTC")  # fmt: skip
 
 
@@ -57,7 +53,6 @@ class SetupPages:
             Route("/setup", gate.form(CHANGE_SITES, self.add), methods=["POST"]),
             Route("/sites/{site}/setup", gate.page(CHANGE_SITES, self.guide), methods=["GET"]),
             Route("/sites/{site}/setup/{step}", gate.form(CHANGE_SITES, self.change), methods=["POST"]),
-            Route("/sites/{site}/sign", gate.page(CHANGE_SITES, self.sign), methods=["GET"]),
         ]
 
     # --- a new store ------------------------------------------------------------------------------------------------
@@ -148,47 +143,6 @@ class SetupPages:
         except (SiteError, AccountRefused) as error:
             return self._guide(request, visit, str(error), step)
         return RedirectResponse(f"/sites/{name}/setup#{step}", 303)
-
-    # --- the sign ---------------------------------------------------------------------------------------------------
-
-    async def sign(self, request: Request, visit: Visit) -> Response:
-        """What hangs on the door."""
-        return await run_in_threadpool(self._sign, request, visit)
-
-    def _sign(self, request: Request, visit: Visit) -> Response:
-        site = self._queries.site(visit.viewer, request.path_params["site"])
-        if site is None:
-            return self._pages.refuse(request, 404, "not_there.store")
-        wanted = request.query_params.get("language", "")
-        spoken = language(wanted) if wanted in CODES else spoken_by(request, visit)
-        merchant = self._accounts.merchant_of(visit.viewer)
-        return self._pages.page(
-            request,
-            "sign.html",
-            visit,
-            here="setup",
-            site=site,
-            sign=sign_of(site, merchant.name, merchant.contact, spoken.code),
-            codes=CODES,
-            sign_language=spoken.code,
-            has_contact=bool(merchant.contact),
-        )
-
-
-def sign_of(site: Site, controller: str, contact: str, code: str) -> dict[str, Any]:
-    """The text of the sign, from what really holds for the store: its mode, how long a pseudonym lives, the smallest published count."""
-    say = language(code).say
-    minutes = KEY_LIFE_MIN[site.legal_mode]
-    how = say(f"sign.how.{site.legal_mode}", minutes=minutes, hours=minutes // 60, k=K)
-    return {
-        "title": say("sign.title"),
-        "purpose": say("sign.purpose", store=site.name),
-        "how": how,
-        "never": say("sign.never"),
-        "published": say("sign.published", k=K),
-        "controller": say("sign.controller", name=controller if contact else BLANK),
-        "rights": say("sign.rights", contact=contact) if contact else "",
-    }
 
 
 def hours_as_text(hours: Hours) -> str:

@@ -30,7 +30,7 @@ PAGES = {
     "fleet": ("/fleet", "owner@main"),
     "agent": ("/fleet/ap-store-00", "owner@main"),
     "setup": ("/sites/store-00/setup", "owner@main"),
-    "sign": ("/sites/store-00/sign?language=fr", "owner@main"),
+    "sign": ("/p/store-00/sign?lang=fr", None),
     "account": ("/account", "owner@main"),
     "silent": ("/sites/store-00?date=2020-01-01", "owner@main"),
     "not-there": ("/sites/none", "owner@main"),

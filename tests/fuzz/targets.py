@@ -38,7 +38,7 @@ T0_US = 1_700_000_000_000_000
 EVENTS = ("probe", "assoc", "auth", "disassoc", "get_clients", "key-mismatch", "")
 PAGES = (
     "/", "/stores", "/sites/shop", "/sites/shop/figures.json", "/sites/shop/weeks", "/sites/shop/report", "/fleet", "/account", "/setup",
-    "/sites/shop/setup", "/sites/shop/sign", "/api/v1/openapi.json", "/api/v1/sites", "/api/v1/sites/shop/days", "/api/v1/sites/shop/quarters",
+    "/sites/shop/setup", "/p/shop/sign", "/api/v1/openapi.json", "/api/v1/sites", "/api/v1/sites/shop/days", "/api/v1/sites/shop/quarters",
     "/api/v1/sites/shop/dwell", "/api/v1/sites/shop/ledger", "/api/v1/export", "/p/shop", "/p/shop/till", "/sign-in", "/welcome/x", "/metrics",
 )  # fmt: skip
 FORMS = (

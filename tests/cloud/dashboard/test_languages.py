@@ -24,7 +24,7 @@ SOURCES = {
         FOLDER.parent / "fleet" / "groups.py",
     ]
 }
-MADE = ("calendar.", "metric.", "account.role.", "account.scope.", "fleet.state.", "fleet.clock.", "alert.", "option.", "setup.", "sign.how.",
+MADE = ("calendar.", "metric.", "account.role.", "account.scope.", "fleet.state.", "fleet.clock.", "alert.", "option.", "setup.",
         "compare.", "heat.", "weeks.export.", "table.", "fleet.", "people.may.")  # fmt: skip
 """Keys that code puts together from parts."""
 

@@ -8,7 +8,7 @@ import pytest
 from support.accounts import form_key
 from support.clouds import DATE, HOUR_MS, NOON_MS, Cloud, busy_hour, counted, heard, served
 
-from cloud.dashboard.setup import hours_as_text, sign_of
+from cloud.dashboard.setup import hours_as_text
 from cloud.domain.site import Site, parse_hours
 
 WEEK_MS = 7 * 24 * HOUR_MS
@@ -199,8 +199,17 @@ def test_the_guide_leads_from_nothing_to_a_store(opened):
         6,
     )
     assert "Nothing was heard yet" in client.get(guide).text
-    sign = client.get(f"/sites/{name}/sign?language=fr").text
-    assert "Fleurs SARL" in sign and "vie.privee@fleurs.example" in sign and "En 5 minutes" in sign
+    assert f'href="/p/{name}/sign?lang=fr"' in client.get(guide).text
+    sign = client.get(f"/p/{name}/sign?lang=fr").text
+    assert "Fleurs SARL" in sign and "vie.privee@fleurs.example" in sign and "oublié en cinq minutes" in sign
+
+
+def test_the_guide_warns_of_a_sign_that_says_nobody_to_write_to(opened):
+    _, client = opened()
+
+    assert "Enter where people write to" in client.get("/sites/shop/setup").text
+    send(client, "/sites/shop/setup", "/sites/shop/setup/contact", name="Shop & Co", contact="privacy@shop.example")
+    assert "Enter where people write to" not in client.get("/sites/shop/setup").text
 
 
 @pytest.mark.parametrize(
@@ -230,18 +239,3 @@ def test_opening_hours_are_written_as_they_are_read(text):
     written = hours_as_text(hours)
 
     assert (parse_hours(written) if written else {}) == hours
-
-
-@pytest.mark.parametrize("code", ["en", "fr", "pt"])
-def test_the_sign_says_what_holds_for_the_mode(code):
-    signs = {
-        mode: sign_of(Site("s", "The shop", "UTC", mode), "Owner & Co", "a@b.example", code)
-        for mode in ("count", "day", "consent")
-    }
-
-    assert (
-        re.search(r"\b5\b", signs["count"]["how"]) and "24" in signs["day"]["how"] and "24" in signs["consent"]["how"]
-    )
-    assert len({sign["how"] for sign in signs.values()}) == 3
-    for sign in signs.values():
-        assert "Owner & Co" in sign["controller"] and "a@b.example" in sign["rights"] and "5" in sign["published"]
