@@ -21,6 +21,7 @@ import sys
 import tempfile
 import threading
 import time
+from base64 import b64encode
 from collections.abc import Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, date, datetime
@@ -400,9 +401,21 @@ def run_command(options: argparse.Namespace) -> int:
         analyse(aws, _stop_on_signal())
     elif options.command == "roles":
         print(sql_of_roles(options.database), end="")
+    elif options.command == "hand-over":
+        hand_over(aws, sys.stdin.readline().strip())
     elif options.command == "migrate":
         print(migrated(aws.database))
     return OK
+
+
+def hand_over(aws: Aws, secret: str) -> None:
+    """The last receipt under the secret of the configuration says whose key is next. Raises CloudConfigError."""
+    try:
+        key = key_of(secret).public_key().public_bytes_raw()
+    except ValueError as error:
+        raise CloudConfigError(f"the next secret cannot be used: {error}") from error
+    aws.receipts.add("key_changed", {"next_key": b64encode(key).decode()})
+    print("Now put it into the secret and restart every process: until then none of them writes a receipt that holds.")
 
 
 def migrated(database: Database) -> str:

@@ -23,6 +23,7 @@ PROCESSES = {
     "consume": "read all shards in this one process",
     "analyse": "compute days with new data and erase what is over, until stopped",
     "migrate": "bring the database to the newest schema",
+    "hand-over": "read the next secret of the receipts from stdin, and let the key of the one before sign that it follows",
     "roles": "print the SQL that makes the database's roles",
 }
 
@@ -45,6 +46,23 @@ def add_processes(commands: Any) -> None:
             )
         if name == "roles":
             made.add_argument("--database", default="ivizone", help="name of the database (default ivizone)")
+
+
+def add_deployment(commands: Any) -> None:
+    """Add what an operator does from a checkout: the stack, and what it costs."""
+    from cloud import aws_costs, aws_stack
+
+    for name, part, explained in (
+        (
+            "deploy",
+            aws_stack,
+            "create or update the stack of deploy/aws; --dry-run says in words what it would be and cost",
+        ),
+        ("costs", aws_costs, "what the product costs on AWS a month"),
+    ):
+        made = commands.add_parser(name, help=explained, description=explained[0].upper() + explained[1:] + ".")
+        part.add_options(made)
+        made.set_defaults(run=part.run, data=None, config=None, log_level="warning", log_json=False)
 
 
 def _run(options: argparse.Namespace) -> int:

@@ -19,7 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from cloud.accounts.commands import add_commands
 from cloud.accounts.errors import AccountError
 from cloud.accounts.viewer import MAIN
-from cloud.aws_commands import DEFAULT_DATA, add_processes, aws_of
+from cloud.aws_commands import DEFAULT_DATA, add_deployment, add_processes, aws_of
 from cloud.config import CloudConfigError
 from cloud.databases.base import DatabaseError, migrate, require_schema
 from cloud.databases.sqlite import sqlite_database
@@ -136,10 +136,11 @@ def _parser() -> argparse.ArgumentParser:
     add_commands(commands, command, _existing_database)
     add_retention_commands(commands, sites, command, _existing_database, _store, _day)
     add_people_commands(sites, command, _existing_database, operator)
-    aws = commands.add_parser("aws", help="the parts on AWS, a process each").add_subparsers(
+    aws = commands.add_parser("aws", help="the parts on AWS, a process each, and their deployment").add_subparsers(
         required=True, metavar="COMMAND"
     )
     add_processes(aws)
+    add_deployment(aws)
     add_emr_commands(commands)
     return parser
 

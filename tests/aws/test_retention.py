@@ -142,3 +142,26 @@ def test_a_secret_that_is_missing_or_short_is_named_before_anything_is_erased(cl
         _ = Aws(load_cloud_config(cloud.file, {})).receipts
     with pytest.raises(CloudConfigError, match="IVIZONE_RETENTION_RECEIPTS_SECRET"):
         _ = Aws(load_cloud_config(None, {"IVIZONE_DATABASE_URL": "postgresql://x/y"})).receipts
+
+
+def test_the_chain_goes_on_under_the_next_secret_once_it_was_handed_over(cloud):
+    from dataclasses import replace
+
+    from cloud.aws import Aws, hand_over
+
+    following = "another secret of the tests, and of nothing else"
+    pass_a_day(cloud)
+    cloud.aws.retention(cloud.analyst).run()
+    hand_over(cloud.aws, following)
+    config = replace(cloud.aws.config, retention=replace(cloud.aws.config.retention, receipts_secret=following))
+    after = Aws(config, cloud.aws.now_ms)
+    after.receipts.add("figures_erased", {"rows": 0})
+
+    assert [found["what"] for found in verify_chain(after.receipts.lines(), is_signature)] == [
+        "day_erased",
+        "key_changed",
+        "figures_erased",
+    ]
+    with pytest.raises(CloudConfigError, match="use 32"):
+        hand_over(cloud.aws, "short")
+    after.close()

@@ -349,3 +349,39 @@ def test_emr_serverless_takes_the_spark_application():
     )  # moto knows capitals only
     found = client("emr-serverless").get_application(applicationId=made["applicationId"])["application"]
     assert (found["type"], found["releaseLabel"]) == ("Spark", "emr-7.0.0")
+
+
+def test_deploy_puts_bundle_and_template_makes_the_stack_and_updates_it(stack, tmp_path, monkeypatch, capsys):
+    from cloud.cli import main
+
+    monkeypatch.setenv("AWS_ENDPOINT_URL", parts.moto())
+    client("s3").create_bucket(Bucket="deployed-bundles", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
+    (tmp_path / "stack.json").write_text(for_the_emulator())
+    (tmp_path / "ivizone-aws-0.1.0.zip").write_bytes(b"one")
+    parameters = {**PARAMETERS, "BundleBucket": "deployed-bundles", "Prefix": "second"}
+    words = [
+        word for name, value in parameters.items() if name != "BundleKey" for word in ("--parameter", f"{name}={value}")
+    ]
+    command = [
+        "aws",
+        "deploy",
+        "--region",
+        "eu-west-1",
+        "--stack",
+        "second",
+        "--template",
+        str(tmp_path / "stack.json"),
+    ]
+    command += ["--bundle", str(tmp_path / "ivizone-aws-0.1.0.zip"), *words]
+
+    assert main(command) == 0, capsys.readouterr().err
+    (made,) = client("cloudformation").describe_stacks(StackName="second")["Stacks"]
+    key = next(one["ParameterValue"] for one in made["Parameters"] if one["ParameterKey"] == "BundleKey")
+    assert made["StackStatus"] == "CREATE_COMPLETE"
+    assert client("s3").get_object(Bucket="deployed-bundles", Key=key)["Body"].read() == b"one"
+
+    (tmp_path / "ivizone-aws-0.1.0.zip").write_bytes(b"two")
+    assert main(command) == 0, capsys.readouterr().err
+    (made,) = client("cloudformation").describe_stacks(StackName="second")["Stacks"]
+    assert made["StackStatus"] == "UPDATE_COMPLETE"
+    assert next(p["ParameterValue"] for p in made["Parameters"] if p["ParameterKey"] == "BundleKey") != key

@@ -1,0 +1,159 @@
+"""How many batches a second one ingest process takes into Kinesis while 99 of 100 answers come within 250 ms.
+
+    PYTHONPATH=.:tests IVIZONE_TEST_AWS=1 build/aws/venv/bin/python -m benchmarks.aws_ingest
+
+The process is `cloud.aws serve`, with PostgreSQL and kinesalite (the emulator, on the same cores) behind it. The generator asks at a fixed rate,
+whatever the answers do, and a time counts from when a request was due: a server that falls behind cannot hide it. Every batch is a real one, signed,
+new, of one of many access points; each rate lasts SECONDS. The rate grows until p99 is over the limit or something else than 202 comes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import math
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import count, islice
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from benchmarks.batches import batches_of, day_frames
+from benchmarks.inputs import FIRST_DAY
+from benchmarks.rounds import percentile
+
+LIMIT_MS = 250.0
+SECONDS = 8.0
+RATES = (50, 100, 150, 200, 300, 400, 500, 600, 800, 1000, 1200, 1500)
+SITES, PER_SITE = 40, 5
+ACCESS_POINTS, EVERY_S = 100_000, 30
+HEAD = "POST /v1/batches HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/cose\r\nContent-Length: {length}\r\n\r\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """One rate."""
+
+    rate: int
+    p50_ms: float
+    p99_ms: float
+    answers: dict[int, int]
+
+    def holds(self, requests: int) -> bool:
+        """True where all were taken and 99 of 100 in time."""
+        return self.answers == {202: requests} and self.p99_ms <= LIMIT_MS
+
+
+def messages() -> Iterator[tuple[str, str, bytes]]:
+    """(access point, site, signed batch), without end, each new."""
+    from support.batches import KEY
+
+    frames = day_frames(FIRST_DAY, 300)
+    names = [(f"ap-{site}-{ap}", f"shop-{site}") for ap in range(PER_SITE) for site in range(SITES)]
+    for boot in count():
+        made = [
+            iter(batches_of(frames, agent=agent, site=site, boot=boot.to_bytes(8, "big"), key=KEY))
+            for agent, site in names[:8]
+        ]
+        names = names[8:] + names[:8]
+        for (agent, site), batches in zip(names[-8:], made, strict=True):
+            yield from ((agent, site, batch.message) for batch in batches)
+
+
+class Connections:
+    """Kept connections, as access points and the balancer have them; more are opened while all are busy."""
+
+    def __init__(self, address: str) -> None:
+        self._host, self._port = urlsplit(address).hostname, urlsplit(address).port
+        self._free: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
+
+    async def post(self, body: bytes) -> int:
+        """The status of the answer."""
+        reader, writer = self._free.pop() if self._free else await asyncio.open_connection(self._host, self._port)
+        writer.write(HEAD.format(host=self._host, length=len(body)).encode() + body)
+        head = await reader.readuntil(b"\r\n\r\n")
+        length = next(
+            (int(line.split(b":")[1]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length")), 0
+        )
+        if length:
+            await reader.readexactly(length)
+        self._free.append((reader, writer))
+        return int(head[9:12])
+
+
+async def play(address: str, rate: int, bodies: list[bytes]) -> Round:
+    """Send the bodies at a rate."""
+    connections, took_ms, answers = Connections(address), list[float](), Counter[int]()
+    begun = time.perf_counter() + 0.2
+
+    async def one(number: int, body: bytes) -> None:
+        due = begun + number / rate
+        await asyncio.sleep(max(0.0, due - time.perf_counter()))
+        answers[await connections.post(body)] += 1
+        took_ms.append(1000 * (time.perf_counter() - due))
+
+    await asyncio.gather(*(one(number, body) for number, body in enumerate(bodies)))
+    took_ms.sort()
+    return Round(rate, percentile(took_ms, 50), percentile(took_ms, 99), dict(answers))
+
+
+def measure(seconds: float) -> list[Round]:
+    """Every rate up to the first that does not hold."""
+    import uvloop
+    from support.aws import parts
+    from support.aws.composition import AwsCloud, Process, Sent
+
+    from cloud.streams.base import BatchName
+
+    known = tuple(
+        Sent(BatchName(f"ap-{site}-{ap}", bytes(8), 0), f"shop-{site}", b"")
+        for ap in range(PER_SITE)
+        for site in range(SITES)
+    )
+    rounds, source = list[Round](), messages()
+    with tempfile.TemporaryDirectory() as folder:
+        cloud = AwsCloud(Path(folder), known, shards=4)
+        cloud.file.write_text(
+            cloud.file.read_text().replace(cloud.kinesis_proxy.url, parts.node_emulator("kinesalite"))
+        )
+        server = Process(cloud, "serve", "--port", "0")
+        address = server.url()
+        uvloop.run(play(address, 50, [body for _, _, body in islice(source, 200)]))  # warm
+        for rate in RATES:
+            bodies = [body for _, _, body in islice(source, round(rate * seconds))]
+            rounds.append(uvloop.run(play(address, rate, bodies)))
+            print(
+                f"{rate:6} batches/s  p50 {rounds[-1].p50_ms:7.1f} ms  p99 {rounds[-1].p99_ms:7.1f} ms  {rounds[-1].answers}",
+                flush=True,
+            )
+            if not rounds[-1].holds(len(bodies)):
+                break
+        server.kill()
+        cloud.close()
+    return rounds
+
+
+def main() -> int:
+    """Print each rate, and the arithmetic."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=float, default=SECONDS, help=f"of each rate (default {SECONDS:g})")
+    options = parser.parse_args()
+    rounds = measure(options.seconds)
+    held = [made.rate for made in rounds if made.holds(round(made.rate * options.seconds))]
+    if not held:
+        print("not even the lowest rate held")
+        return 1
+    wanted = ACCESS_POINTS / EVERY_S
+    print(f"one process takes {max(held)} batches/s with p99 at most {LIMIT_MS:g} ms")
+    print(
+        f"{ACCESS_POINTS:,} access points at one batch in {EVERY_S} s are {wanted:,.0f} batches/s: {math.ceil(wanted / max(held))} processes"
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
