@@ -8,7 +8,7 @@ STAMP := $(VENV)/.set-up
 APT_PACKAGES := tshark shellcheck busybox
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test run lint types imports format bench accuracy coverage package-openwrt test-radio test-aws clean
+.PHONY: help setup demo test run lint types imports format bench accuracy coverage package-openwrt test-radio test-architectures test-aws clean
 
 help: ## print this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +39,9 @@ test: setup apt lint types imports ## everything that needs no special machine
 
 test-radio: setup ## the agent beside a real mac80211 stack in a VM; about twelve minutes, builds a guest image the first time
 	IVIZONE_RADIO=1 $(BIN)/python -m pytest -q tests/radio $(TEST_ARGS)
+
+test-architectures: setup ## the formats' tests under emulated big-endian and 32-bit processors (six minutes)
+	@tests/architectures/run.sh $(or $(ARCHITECTURES),s390x armhf) || [ $$? = 77 ]
 
 test-aws: ## Kinesis, S3, PostgreSQL and the Kinesis Client Library in emulators on this machine, with faults (15 min)
 	@bash tests/support/aws/set_up.sh build/aws $(PYTHON)
