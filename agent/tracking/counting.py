@@ -17,14 +17,14 @@ from agent.tracking.estimate import DeviceEstimate
 from agent.tracking.grouping import MOST_DEVICES
 
 EVIDENCE_WEIGHT = 0.25
-HIDDEN_BONUS = 0.9
+HIDDEN_BONUS = 0.6
 """Nats for each device more: the many groupings beside the best one."""
 PRIOR_RATIO = 0.3
 """Before any was heard, each further phone of a family is less likely by this."""
 PRIOR_FAMILIES = 1.0
 """How many families that prior is worth."""
 ROUNDS = 8
-MODEL_ERROR = 0.06
+MODEL_ERROR = 0.07
 """Standard deviation of a count, as a share of it, that no family knows of: phones with two sets of capabilities, devices that
 share an address (docs/adr/0005-tracking.md)."""
 NEGLIGIBLE = 1e-9

@@ -10,11 +10,22 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
-from math import sqrt
+from math import lgamma, sqrt
+from operator import attrgetter
 from statistics import median_low
 
 from agent.tracking.habits import Habits
-from agent.tracking.likelihood import QUANTUM_VARIANCE, log_evidence, partition_gain
+from agent.tracking.likelihood import (
+    ADDRESS_COST,
+    DEVICE_COST,
+    FURTHER_COST,
+    LEVEL_RANGE_COST,
+    PRESENCE_WEIGHT,
+    QUANTUM_VARIANCE,
+    WEAKER_COST,
+    log_evidence,
+    presence,
+)
 from agent.tracking.scans import TOUCH_US, Scan
 
 MOST_DEVICES = 40
@@ -68,50 +79,67 @@ def chains(scans: Iterable[Scan], habits: Habits) -> list[list[Scan]]:
 
 def together(one: Sequence[Scan], other: Sequence[Scan]) -> list[Scan]:
     """Both in order of time."""
-    return sorted((*one, *other), key=lambda scan: scan.first_us)
+    return sorted((*one, *other), key=attrgetter("first_us"))
 
 
-def typical_levels(scans: Sequence[Scan]) -> dict[int, int]:
-    """Channel -> median of the levels, where there are enough to say."""
-    levels: dict[int, list[int]] = {}
-    for scan in scans:
-        for channel, level in scan.levels.items():
-            levels.setdefault(channel, []).append(level)
-    return {channel: median_low(found) for channel, found in levels.items() if len(found) >= FEWEST_TO_COMPARE}
+class Summary:
+    """What is known of a unit at a glance, to say which pairs are worth weighing."""
+
+    __slots__ = ("addresses", "evidence", "first_us", "last_us", "levels", "number", "stay")
+
+    def __init__(self, scans: Sequence[Scan], evidence: float) -> None:
+        self.evidence = evidence
+        self.number = len(scans)
+        self.first_us = scans[0].first_us
+        self.last_us = scans[-1].first_us
+        self.stay = presence(self.number, self.first_us, self.last_us)
+        self.addresses = frozenset([address for scan in scans for address in scan.addresses])
+        levels: dict[int, list[int]] = {}
+        for scan in scans:
+            for channel, level in scan.levels.items():
+                levels.setdefault(channel, []).append(level)
+        self.levels = {channel: (median_low(found), len(found)) for channel, found in levels.items()}
+        """Channel -> median of the levels, and of how many."""
+
+    def stay_with(self, other: Summary) -> float:
+        """What the union's number of scans in its stay gains over both alone."""
+        first_us = self.first_us if self.first_us < other.first_us else other.first_us
+        last_us = self.last_us if self.last_us > other.last_us else other.last_us
+        return presence(self.number + other.number, first_us, last_us) - self.stay - other.stay
 
 
 class Agglomeration:
     """Units of one family, joined pair by pair, best first.
 
-    After a join the pairs of the new unit are worth a hopeful guess until they come to the front; then they are weighed.
-    Most never do, which makes the difference between a second and a few hundredths.
+    A pair is worth a guess until it comes to the front; then it is weighed. Most never are, which makes the difference between a
+    second and a few hundredths.
     """
 
     def __init__(self, units: Sequence[Sequence[Scan]], habits: Habits, variance: float) -> None:
         self._habits = habits
         self._variance = variance
-        self._far_db = FAR_APART * sqrt(variance + QUANTUM_VARIANCE)
+        self._spread = variance + QUANTUM_VARIANCE
+        self._far_db = FAR_APART * sqrt(self._spread)
         self._units = {number: list(unit) for number, unit in enumerate(units)}
-        self._evidence = {number: self._evidence_of(unit) for number, unit in self._units.items()}
-        self._levels = {number: typical_levels(unit) for number, unit in self._units.items()}
-        self._gains = {(one, other): self._gain(one, other) for other in self._units for one in range(other)}
-        """What is known or hoped of each pair."""
-        self._queue = [(-gain, one, other, True) for (one, other), gain in self._gains.items()]
-        """Least first: the gain's negative, the pair, and whether it was weighed or hoped."""
+        self._summaries = {number: self._summary(unit) for number, unit in self._units.items()}
+        self._gains = {(one, other): self._guess(one, other) for other in self._units for one in range(other)}
+        """What is known or guessed of each pair."""
+        self._queue = [(-gain, one, other, False) for (one, other), gain in self._gains.items()]
+        """Least first: the gain's negative, the pair, and whether it was weighed or guessed."""
         heapify(self._queue)
 
     def path(self) -> dict[int, Grouping]:
         """Number of devices -> the grouping reached with so many, down to one or to where it is out of the question."""
-        groupings = {len(self._units): self._grouping()}
-        best = groupings[len(self._units)].evidence
+        first = self._grouping()
+        groupings, best = {len(self._units): first}, first.evidence
         while len(self._units) > 1:
             self.join_best()
-            evidence = sum(self._evidence.values())
-            best = max(best, evidence)
-            if evidence < best - HOPELESS:
+            grouping = self._grouping()
+            best = max(best, grouping.evidence)
+            if grouping.evidence < best - HOPELESS:
                 break
             if len(self._units) <= MOST_DEVICES:
-                groupings[len(self._units)] = self._grouping()
+                groupings[len(self._units)] = grouping
         return groupings
 
     def join_down_to(self, number: int) -> None:
@@ -128,57 +156,85 @@ class Agglomeration:
         while True:
             negative, one, other, is_weighed = heappop(self._queue)
             if self._gains.get((one, other)) != -negative:
-                continue  # of a unit that is gone, or hoped before the last join
+                continue  # of a unit that is gone, or guessed before the last join
             if is_weighed:
                 self._join(one, other)
                 return
             self._note(one, other, self._gain(one, other), True)
 
     def _join(self, one: int, other: int) -> None:
-        sizes = len(self._units[one]), len(self._units[other])
+        sizes = self._summaries[one].number, self._summaries.pop(other).number
         self._units[one] = together(self._units[one], self._units.pop(other))
-        self._evidence[one] = self._evidence_of(self._units[one])
-        self._levels[one] = typical_levels(self._units[one])
-        del self._levels[other], self._evidence[other], self._gains[one, other]
-        for number, unit in self._units.items():
-            if number == one:
-                continue
-            first = self._gains.pop((min(number, one), max(number, one)))
-            second = self._gains.pop((min(number, other), max(number, other)))
-            hope = hoped(first, second, *sizes, len(unit))
-            self._note(min(number, one), max(number, one), hope, False)
+        self._summaries[one] = self._summary(self._units[one])
+        del self._gains[one, other]
+        for number in self._units:
+            if number != one:
+                first = self._gains.pop((min(number, one), max(number, one)))
+                second = self._gains.pop((min(number, other), max(number, other)))
+                hope = hoped(first, second, *sizes, self._summaries[number].number)
+                self._note(min(number, one), max(number, one), hope, False)
 
     def _note(self, one: int, other: int, gain: float, is_weighed: bool) -> None:
         self._gains[one, other] = gain
         heappush(self._queue, (-gain, one, other, is_weighed))
 
     def _gain(self, one: int, other: int) -> float:
-        if self._are_far_apart(one, other):
+        first, second = self._summaries[one], self._summaries[other]
+        if self._level_gain(first, second) is None:
             return -10.0 * HOPELESS
-        both = self._evidence_of(together(self._units[one], self._units[other]))
-        return both - self._evidence[one] - self._evidence[other]
+        both = log_evidence(together(self._units[one], self._units[other]), self._habits, self._variance)
+        return both - first.evidence - second.evidence
 
-    def _are_far_apart(self, one: int, other: int) -> bool:
-        """True where the levels alone rule out one device."""
-        levels = self._levels[other]
-        return any(
-            abs(level - levels[channel]) > self._far_db
-            for channel, level in self._levels[one].items()
-            if channel in levels
-        )
+    def _guess(self, one: int, other: int) -> float:
+        """About what the pair gains, at a hundredth of the cost of weighing it."""
+        first, second = self._summaries[one], self._summaries[other]
+        level_gain = self._level_gain(first, second)
+        if level_gain is None:
+            return -10.0 * HOPELESS
+        shared = ADDRESS_COST * len(first.addresses & second.addresses)
+        return first.stay_with(second) + DEVICE_COST + shared + level_gain + self._counter_gain(one, other)
 
-    def _evidence_of(self, scans: Sequence[Scan]) -> float:
-        return log_evidence(scans, self._habits, self._variance)
+    def _level_gain(self, first: Summary, second: Summary) -> float | None:
+        """About what the levels say of one device; None where they alone rule it out."""
+        gain, worst = 0.0, -WEAKER_COST
+        for channel, (level, many) in first.levels.items():
+            if channel not in second.levels:
+                continue
+            other_level, other_many = second.levels[channel]
+            apart = level - other_level
+            fewest = many if many < other_many else other_many
+            if fewest >= FEWEST_TO_COMPARE and abs(apart) > self._far_db:
+                return None
+            misfit = min(FEWEST_TO_COMPARE, fewest) * apart * apart / (2.0 * self._spread)
+            if misfit > worst:
+                misfit, worst = worst, -FURTHER_COST  # as likely a stray scan
+            gain += LEVEL_RANGE_COST - misfit
+        return gain
+
+    def _counter_gain(self, one: int, other: int) -> float:
+        first, second = self._units[one], self._units[other]
+        if second[0].first_us < first[0].first_us:
+            first, second = second, first
+        if first[-1].last_us > second[0].first_us:
+            return 0.0
+        return self._habits.counter_score(first[-1], second[0])
+
+    def _summary(self, scans: Sequence[Scan]) -> Summary:
+        return Summary(scans, log_evidence(scans, self._habits, self._variance))
 
     def _grouping(self) -> Grouping:
-        return Grouping(sum(self._evidence.values()), tuple(tuple(unit) for unit in self._units.values()))
+        evidence = sum(summary.evidence for summary in self._summaries.values())
+        return Grouping(evidence, tuple(map(tuple, self._units.values())))
 
 
 def hoped(first: float, second: float, first_size: int, second_size: int, size: int) -> float:
-    """A hopeful guess at the gain of a unit of ``size`` scans with two just joined, from its gains with either."""
+    """A guess at the gain of a unit of ``size`` scans with two just joined, from its gains with either."""
     both = first_size + second_size
-    grown = max(
-        first + partition_gain(both, size) - partition_gain(first_size, size),
-        second + partition_gain(both, size) - partition_gain(second_size, size),
+    return _number_gain(both, size) + max(
+        first - _number_gain(first_size, size), second - _number_gain(second_size, size)
     )
-    return grown + max(0.0, min(first, second))
+
+
+def _number_gain(one: int, other: int) -> float:
+    """What two sets of so many scans in one time gain by falling to one device, from their numbers alone."""
+    return PRESENCE_WEIGHT * (lgamma(one + other) - lgamma(one) - lgamma(other))

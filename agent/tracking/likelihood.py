@@ -6,7 +6,9 @@ of each. Constants are in natural logarithms (nats) or decibels; docs/adr/0005-t
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
+from itertools import islice
 from math import lgamma, log, pi
 
 from agent.dot11.mac import is_randomised
@@ -15,10 +17,12 @@ from agent.tracking.scans import TOUCH_US, Scan
 
 SECOND_US = 1_000_000
 
-DEVICE_COST = 3.0
+DEVICE_COST = 4.0
 """A device more is less likely by this."""
-PARTITION_WEIGHT = 0.95
-"""Of the probability that so many scans fall to one device at random, taken a little less than whole: scans are not quite random."""
+PRESENCE_WEIGHT = 0.95
+"""Of what the number of scans in a stay says, taken a little less than whole: scans are not quite random."""
+MARGIN_S = 900.0
+"""Who was heard once was about for so long: the gap that ends a visit."""
 
 LEVEL_RANGE_COST = 3.7
 """log(40): a device not heard before may have any level in a range of 40 dB."""
@@ -57,7 +61,7 @@ KIND_COST = 1.5
 
 def log_evidence(scans: Sequence[Scan], habits: Habits, variance: float = STILL_VARIANCE) -> float:
     """Log evidence (nats) that ``scans``, in order of time, are one device. ``variance`` of levels in dB^2."""
-    evidence = PARTITION_WEIGHT * lgamma(len(scans)) - DEVICE_COST
+    evidence = presence(len(scans), scans[0].first_us, scans[-1].first_us) - DEVICE_COST
     evidence += _levels(scans, variance) + _addresses(scans)
     if len(scans) > 1:
         evidence += _succession(scans, habits) + _kinds(scans)
@@ -66,9 +70,13 @@ def log_evidence(scans: Sequence[Scan], habits: Habits, variance: float = STILL_
     return evidence
 
 
-def partition_gain(one: int, other: int) -> float:
-    """What two sets of so many scans gain by falling to one device, from their numbers alone."""
-    return PARTITION_WEIGHT * (lgamma(one + other) - lgamma(one) - lgamma(other))
+def presence(number: int, first_us: int, last_us: int) -> float:
+    """Log evidence of so many scans of one device within its own stay, whatever its rate.
+
+    The rate's prior is 1 / rate, so nothing is presumed of it: integrated over, n scans in T seconds have Gamma(n) / T^n.
+    """
+    stay_s = (last_us - first_us) / SECOND_US
+    return PRESENCE_WEIGHT * (lgamma(number) - number * log(1.0 + stay_s / MARGIN_S))
 
 
 def _levels(scans: Sequence[Scan], variance: float) -> float:
@@ -110,39 +118,49 @@ def _levels(scans: Sequence[Scan], variance: float) -> float:
 def _succession(scans: Sequence[Scan], habits: Habits) -> float:
     """Counters that run on, scans that overlap, addresses that come back."""
     evidence = 0.0
+    counter_score = habits.counter_score if habits.same.is_kept or habits.change.is_kept else None
     before = scans[0]
-    used = set(before.addresses)
-    for scan in scans[1:]:
-        if scan.first_us < before.last_us - TOUCH_US:
+    ends_us = before.last_us - TOUCH_US
+    for scan in islice(scans, 1, None):
+        if scan.first_us < ends_us:
             evidence -= OVERLAP_COST
-        evidence += habits.counter_score(before, scan)
-        for address in scan.addresses:
-            if address in used and address not in before.addresses:
-                evidence -= RETURN_COST
-            used.add(address)
+        ends_us = scan.last_us - TOUCH_US
+        if counter_score is not None:
+            evidence += counter_score(before, scan)
         before = scan
     return evidence
 
 
 def _addresses(scans: Sequence[Scan]) -> float:
-    addresses: set[bytes] = set()
-    for scan in scans:
-        addresses.update(scan.addresses)
+    """Few are likelier than many; one that comes back after others, and global ones beside others, are unlikely."""
+    addresses = {address for scan in scans for address in scan.addresses}
+    evidence = -RETURN_COST * _returns(scans) if len(addresses) < sum([len(scan.addresses) for scan in scans]) else 0.0
     addresses.discard(SHARED_ADDRESS)
-    evidence = -ADDRESS_COST * len(addresses)
-    if any(scan.is_global for scan in scans):
+    evidence -= ADDRESS_COST * len(addresses)
+    if True in [scan.is_global for scan in scans]:
         global_ones = sum(1 for address in addresses if not is_randomised(address))
         evidence -= GLOBAL_COST * (global_ones - 1) + (BOTH_COST if global_ones < len(addresses) else 0.0)
     return evidence
 
 
+def _returns(scans: Sequence[Scan]) -> int:
+    """How often an address came back after another."""
+    returns = 0
+    used: set[bytes] = set()
+    before: tuple[bytes, ...] = ()
+    for scan in scans:
+        if scan.addresses != before:
+            returns += sum(1 for address in scan.addresses if address in used and address not in before)
+            used.update(scan.addresses)
+            before = scan.addresses
+    return returns
+
+
 def _kinds(scans: Sequence[Scan]) -> float:
     """Kinds of scan that keep to themselves are as well two devices as one with two kinds; two kinds of hardware are two devices."""
-    counts: dict[int, int] = {}
-    for scan in scans:
-        counts[scan.kind] = counts.get(scan.kind, 0) + 1
-    if len(counts) == 1:
+    if len({scan.kind for scan in scans}) == 1:
         return 0.0
+    counts = Counter(scan.kind for scan in scans)
     hardware = {scan.hardware for scan in scans if scan.hardware is not None}
     further = HARDWARE_COST * max(0, len(hardware) - 1) + KIND_COST * (len(counts) - 1)
     return sum(map(lgamma, counts.values())) - lgamma(len(scans)) - further

@@ -24,9 +24,11 @@ MAX_SCANS = 2500
 SILENT_US = 900_000_000
 SCANS_OF_A_DEVICE = 32
 MAX_ADDRESSES = 4000
-MAX_UNITS = 128
+MAX_UNITS = 96
 """Compared each with each; the cost grows with the square."""
-CROWDED = 8
+STRETCH_UNITS = 32
+"""Neighbours in time that are compared with each other first, where there are more."""
+CROWDED = 4
 """Times MAX_UNITS, beyond which the tracker's joins are taken over."""
 FEWEST_MIXED = 4
 """Bursts with two counters in one, from which on they are no accident."""
@@ -272,9 +274,9 @@ def in_stretches(units: list[list[Scan]], habits: Habits, variance: float) -> di
         units = by_track(units)
     while len(units) > MAX_UNITS:
         joined = []
-        for start in range(0, len(units), MAX_UNITS):
-            stretch = Agglomeration(units[start : start + MAX_UNITS], habits, variance)
-            stretch.join_down_to(min(len(units[start : start + MAX_UNITS]), MAX_UNITS // 2))
+        for start in range(0, len(units), STRETCH_UNITS):
+            stretch = Agglomeration(units[start : start + STRETCH_UNITS], habits, variance)
+            stretch.join_down_to(max(1, len(stretch.units()) // 2))
             joined += stretch.units()
         units = joined
     return Agglomeration(units, habits, variance).path()

@@ -123,6 +123,37 @@ def test_two_phones_of_a_model_are_told_apart_by_their_levels():
     assert resolved(heard)[0].devices == 2
 
 
+def test_two_phones_of_a_model_hours_apart_at_one_level_are_two_devices():
+    """Nothing tells them apart but that nobody was heard in between."""
+    heard = resetting_phone(100, every_s=45, scans=12) + resetting_phone(300, every_s=50, scans=12, start_s=4 * 3600)
+
+    estimate, devices = resolved(heard)
+
+    assert estimate.devices == 2
+    assert len(set(devices[:24])) == len(set(devices[24:])) == 1
+    assert devices[0] != devices[-1]
+
+
+def test_a_phone_silent_for_several_minutes_is_still_one_device():
+    """A screen that stays dark for eight minutes is no end of a visit."""
+    heard = resetting_phone(100, every_s=30, scans=10) + resetting_phone(300, every_s=30, scans=10, start_s=750)
+
+    assert resolved(heard)[0].devices == 1
+
+
+def test_more_scans_than_are_compared_at_once_are_divided_all_the_same(monkeypatch: pytest.MonkeyPatch):
+    """Three phones, and room to compare a dozen scans of their sixty: they are joined in stretches of time first."""
+    monkeypatch.setattr(resolver_module, "MAX_UNITS", 16)
+    monkeypatch.setattr(resolver_module, "STRETCH_UNITS", 12)
+    heard = [
+        frame
+        for number, rssi in enumerate((-45, -58, -71))
+        for frame in resetting_phone(100 * number, every_s=50, scans=20, start_s=9.0 * number, rssi=rssi)
+    ]
+
+    assert resolved(heard)[0].devices == 3
+
+
 def test_kinds_of_scan_of_one_phone_are_one_device():
     """Same hardware, same level, other elements beside."""
     heard = resetting_phone(100, every_s=180, scans=6) + resetting_phone(
