@@ -15,7 +15,7 @@ from pathlib import Path
 
 from agent import __version__
 from agent.clock import WallClock
-from agent.config import Config, ConfigError, config_hash
+from agent.config import Config, ConfigError, ProximitySection, config_hash
 from agent.delivery import SpoolDelivery
 from agent.log import log
 from agent.pipeline import Pipeline, PipelineSettings
@@ -164,7 +164,9 @@ def tracking_settings(config: Config) -> TrackingSettings:
 def proximity_settings(config: Config) -> ProximitySettings:
     """The proximity's part of the configuration."""
     p = config.proximity
-    return ProximitySettings(p.threshold_dbm, p.slope_db, p.enter_above, p.leave_below)
+    usual = ProximitySection()
+    is_calibrated = (p.threshold_dbm, p.slope_db) != (usual.threshold_dbm, usual.slope_db)
+    return ProximitySettings(p.threshold_dbm, p.slope_db, p.enter_above, p.leave_below, is_calibrated)
 
 
 def is_capture(source: Source) -> bool:

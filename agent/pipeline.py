@@ -22,7 +22,7 @@ from agent.dot11.reasons import OPTED_OUT
 from agent.ledger import CHANNEL_UNKNOWN, Ledger
 from agent.privacy.opt_out import OptOuts
 from agent.privacy.pseudonym import Pseudonymiser
-from agent.proximity import ProximitySettings, ZoneState, p_inside
+from agent.proximity import Placer, ProximitySettings, ZoneState
 from agent.sightings import CountWindow, DayWindow
 from agent.tracking.bursts import Burst
 from agent.tracking.tracker import DeviceEstimate, Tracker, TrackingSettings
@@ -122,6 +122,7 @@ class Pipeline:
         self._sign = sign
         self._pseudonymiser_for = pseudonymiser_for
         self._pseudonymiser: Pseudonymiser | None = None
+        self._placer = Placer(settings.proximity)
         self._window: Window = (CountWindow if settings.mode is LegalMode.COUNT else DayWindow)(settings.source)
         self._decoders: dict[int, Decoder | None] = {}
         self._link_type: int | None = None
@@ -327,12 +328,13 @@ class Pipeline:
                 heard[burst.channel] = heard.get(burst.channel, 0) + burst.frames
             if burst.is_associated:
                 track.kind = AddressKind.ASSOCIATED
-            burst.p_inside = share = p_inside(burst.rssi, proximity)
+            share = None
             zone = None
-            if share is not None:
+            if burst.rssi:
                 if track.inside is None:
                     track.inside = ZoneState(proximity)
-                zone = track.inside.update(share)
+                burst.p_inside = share = self._placer.place(burst.rssi, track.inside, burst.first_us - track.first_us)
+                zone = track.inside.zone
             if track.pseudonym is None and pseudonymiser is not None:
                 track.pseudonym = pseudonymiser.pseudonym(track.head)
             add(burst, share, zone, self._link(burst))

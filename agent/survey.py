@@ -12,7 +12,7 @@ from agent.dot11.captured import CapturedFrame, Heard
 from agent.dot11.decoder import Decoder
 from agent.dot11.errors import UnknownLinkType
 from agent.dot11.probe_request import ProbeRequest, Skipped
-from agent.proximity import ProximitySettings, p_inside
+from agent.proximity import Placer, ProximitySettings, ZoneState
 from agent.tracking.bursts import Burst
 from agent.tracking.estimate import DeviceEstimate
 from agent.tracking.resolver import Resolver
@@ -43,6 +43,7 @@ class Survey:
 
     def __post_init__(self) -> None:
         self.tracker = Tracker(self.tracking)
+        self._placer = Placer(self.proximity)
         self._resolver = Resolver()
 
     def resolve(self) -> DeviceEstimate:
@@ -79,7 +80,11 @@ class Survey:
 
     def _place(self, bursts: list[Burst]) -> None:
         for burst in bursts:
-            burst.p_inside = p_inside(burst.rssi, self.proximity)
+            track = burst.track
+            if burst.rssi:
+                if track.inside is None:
+                    track.inside = ZoneState(self.proximity)
+                burst.p_inside = self._placer.place(burst.rssi, track.inside, burst.first_us - track.first_us)
         self._resolver.take(bursts)
 
 

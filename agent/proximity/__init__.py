@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from agent.proximity.inside import ProximitySettings, p_inside
+from agent.proximity.placing import Placer
 from agent.proximity.zones import Zone, ZoneState
 
-__all__ = ["ProximitySettings", "Zone", "ZoneState", "p_inside"]
+__all__ = ["Placer", "ProximitySettings", "Zone", "ZoneState", "p_inside"]

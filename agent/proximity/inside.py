@@ -25,14 +25,23 @@ class ProximitySettings:
     """A track becomes 'inside' above this probability, 0.5..1."""
     leave_below: float = 0.4
     """A track becomes 'outside' below this probability, 0..0.5."""
+    is_calibrated: bool = False
+    """Threshold and slope were fitted here: what else is known of a track may sharpen what they say (``placing.py``)."""
 
 
 def p_inside(rssi_dbm: Sequence[int], settings: ProximitySettings) -> float | None:
     """Probability 0..1 that the phone behind these levels (dBm, one a frame) was inside; None without a level."""
-    if not rssi_dbm:
-        return None
+    return logistic(odds_inside(rssi_dbm, settings)) if rssi_dbm else None
+
+
+def odds_inside(rssi_dbm: Sequence[int], settings: ProximitySettings) -> float:
+    """Log odds of having been inside, by the levels alone (dBm, at least one): 0 at the threshold, 1 a slope above it."""
     levels = sorted(rssi_dbm)
     middle = len(levels) // 2
     median = levels[middle] if len(levels) % 2 else (levels[middle - 1] + levels[middle]) / 2
-    exponent = (settings.threshold_dbm - median) / settings.slope_db
-    return 1.0 / (1.0 + exp(min(exponent, 60.0)))
+    return (median - settings.threshold_dbm) / settings.slope_db
+
+
+def logistic(odds: float) -> float:
+    """Log odds as a probability."""
+    return 1.0 / (1.0 + exp(min(-odds, 60.0)))

@@ -15,13 +15,14 @@ class Zone(Enum):
 
 
 class ZoneState:
-    """The zone of one track over its bursts."""
+    """The zone of one track over its bursts. ``odds`` are the log odds of its last one; None before there was any."""
 
-    __slots__ = ("_settings", "zone")
+    __slots__ = ("_settings", "odds", "zone")
 
     def __init__(self, settings: ProximitySettings) -> None:
         self._settings = settings
         self.zone = Zone.OUTSIDE
+        self.odds: float | None = None
 
     def update(self, p_inside: float) -> Zone:
         """Take in one burst's probability of being inside (0..1); gives the zone that now holds."""

@@ -80,7 +80,7 @@ def calibrated(settings: DaySettings) -> ProximitySettings:
         bursts = {id(s.burst): s.burst for s in survey.walk(captured(walk(settings, where, 4.0))) if s.burst}
         sides.append([level for burst in bursts.values() if (level := burst.level()) is not None])
     found = calibrate(*sides)
-    return ProximitySettings(found.threshold_dbm, found.slope_db)
+    return ProximitySettings(found.threshold_dbm, found.slope_db, is_calibrated=True)
 
 
 def measure(settings: DaySettings) -> list[Figure]:
