@@ -34,9 +34,9 @@ from cloud.accounts.gate import Gate
 from cloud.accounts.viewer import READ_FIGURES, READ_FLEET, Viewer
 from cloud.dashboard import view
 from cloud.dashboard.asked import Asked, AskedDay, AskedRange
-from cloud.dashboard.language import language
 from cloud.dashboard.queries import Queries
 from cloud.dashboard.web import NotThere
+from cloud.dashboard.words import language
 from cloud.domain.preset import presets
 from cloud.domain.publish import PUBLISHED, Figure
 from cloud.domain.site import Site

@@ -97,7 +97,7 @@ class Dashboard:
         if len(sites) == 1 and visit.viewer.may(READ_FIGURES):
             return RedirectResponse(f"/sites/{sites[0].site}", status_code=302)
         if sites and visit.viewer.may(READ_FIGURES):
-            return await self._weeks.stores(request, visit)
+            return await self.pages.work(self._weeks.stores)(request, visit)
         return self.pages.page(request, "home.html", visit, here="stores", sites=sites)
 
     async def not_there(self, request: Request, error: Exception) -> Response:

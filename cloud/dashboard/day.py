@@ -30,9 +30,10 @@ from cloud.accounts.viewer import READ_FIGURES, Viewer
 from cloud.dashboard import view
 from cloud.dashboard.asked import Asked, AskedDay
 from cloud.dashboard.compare import DAYS, Comparison, compare, same_weekdays, values_of
-from cloud.dashboard.language import Language
+from cloud.dashboard.hours import HOUR_S, by_hour, hour_starts, is_sparse
 from cloud.dashboard.queries import Queries, Row
 from cloud.dashboard.web import NotThere, Pages, spoken_by
+from cloud.domain.language import Language
 from cloud.domain.preset import OWN, presets
 from cloud.domain.publish import Figure
 from cloud.domain.site import QUARTER_S, Site
@@ -60,22 +61,16 @@ class DayPages:
     def routes(self, gate: Gate) -> list[BaseRoute]:
         """What to mount."""
         return [
-            Route("/sites/{site}", gate.page(READ_FIGURES, self.day)),
-            Route("/sites/{site}/figures.json", gate.page(READ_FIGURES, self.figures)),
+            Route("/sites/{site}", gate.page(READ_FIGURES, self._pages.work(self.day))),
+            Route("/sites/{site}/figures.json", gate.page(READ_FIGURES, self._pages.work(self.figures))),
             Route("/sites/{site}/events", gate.page(READ_FIGURES, self.events)),
         ]
 
     # --- routes -----------------------------------------------------------------------------------------------------
 
-    async def day(self, request: Request, visit: Visit) -> Response:
-        """The page."""
-        return await run_in_threadpool(self._day, request, visit)
-
-    def _day(self, request: Request, visit: Visit) -> Response:
-        try:
-            asked = self._asked.day(visit.viewer, request.path_params["site"], request.query_params)
-        except NotThere as error:
-            return self._pages.refuse(request, 404, error.key, **error.values)
+    def day(self, request: Request, visit: Visit) -> Response:
+        """The page. Raises NotThere."""
+        asked = self._asked.day(visit.viewer, request.path_params["site"], request.query_params)
         spoken = spoken_by(request, visit)
         shown = self._shown(visit.viewer, asked, spoken)
         return self._pages.page(
@@ -93,15 +88,9 @@ class DayPages:
             **shown,
         )
 
-    async def figures(self, request: Request, visit: Visit) -> Response:
-        """The day as data."""
-        return await run_in_threadpool(self._figures, request, visit)
-
-    def _figures(self, request: Request, visit: Visit) -> Response:
-        try:
-            asked = self._asked.day(visit.viewer, request.path_params["site"], request.query_params)
-        except NotThere as error:
-            return self._pages.refuse(request, 404, error.key, **error.values)
+    def figures(self, request: Request, visit: Visit) -> Response:
+        """The day as data. Raises NotThere."""
+        asked = self._asked.day(visit.viewer, request.path_params["site"], request.query_params)
         shown = self._shown(visit.viewer, asked, spoken_by(request, visit))
         content = json.dumps(_as_data(shown), ensure_ascii=False, separators=(",", ":")).encode()
         etag = f'"{hashlib.sha256(content).hexdigest()[:20]}"'
@@ -152,16 +141,22 @@ class DayPages:
         quarters, ledger = self._queries.quarters(*key), self._queries.ledger(viewer, site.site, asked.date)
         agents = self._queries.agents(viewer, site.site)
         charts = CHARTS_COUNT if is_count else CHARTS_DAY
-        starts = _shown_starts(site, asked.date, quarters)
+        starts, step_s = _shown_starts(site, asked.date, quarters), QUARTER_S
         large, small = self._tiles(viewer, asked, quarters, spoken)
         heard = [t for t in (large or small) if t.value]
+        notices = self._notices(viewer, asked, agents, ledger, quarters, spoken) if heard else []
+        if not is_count and is_sparse(quarters.get("visitors", [])):
+            starts, step_s = hour_starts(starts, zone), HOUR_S
+            quarters = {metric: by_hour(figures, zone) for metric, figures in quarters.items()}
         return {
             "version": self._queries.version(viewer, site.site, asked.date),
             "state": "heard" if ledger else "silent" if agents else "new",
-            "notices": self._notices(viewer, asked, agents, ledger, quarters, spoken) if heard else [],
+            "notices": notices,
             "is_count": is_count,
             "tiles": large,
             "small_tiles": small,
+            "step_s": step_s,
+            "is_by_hour": step_s == HOUR_S,
             "starts_s": [start // 1000 for start in starts],
             "time_zone": site.time_zone,
             "has_hours": bool(site.open_spans_ms(asked.date)),
@@ -322,6 +317,6 @@ def _ledger_line(row: Row, zone: ZoneInfo, spoken: Language) -> dict[str, Any]:
 
 def _as_data(shown: dict[str, Any]) -> dict[str, Any]:
     """What the page's script needs; the tiles as they are read."""
-    kept = ("state", "starts_s", "time_zone", "series", "dwell", "table", "ledger")
+    kept = ("state", "step_s", "starts_s", "time_zone", "series", "dwell", "table", "ledger")
     tiles = {tile.metric: asdict(tile) for tile in [*shown["tiles"], *shown["small_tiles"]]}
     return {**{name: shown[name] for name in kept}, "tiles": tiles}

@@ -25,9 +25,9 @@ from starlette.routing import BaseRoute, Route
 
 from cloud.accounts.gate import Fields, Gate, Visit
 from cloud.accounts.viewer import CHANGE_FLEET, READ_FLEET, Viewer
-from cloud.dashboard.language import NONE, Language
 from cloud.dashboard.queries import Queries
 from cloud.dashboard.web import Pages, spoken_by
+from cloud.domain.language import NONE, Language
 from cloud.domain.site import Site, SiteError
 from cloud.fleet.alerts import AgentDay, Alert, alerts_of, coverage_of
 from cloud.fleet.desk import Desk

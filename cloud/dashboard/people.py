@@ -49,8 +49,8 @@ from cloud.accounts.secrets import form_key_of, new_secret
 from cloud.accounts.sessions import Sessions
 from cloud.accounts.tokens import ApiTokens
 from cloud.accounts.viewer import MANAGE_PEOPLE, MANAGE_TOKENS, READ_AUDIT, ROLES, SCOPES
-from cloud.dashboard.language import CODES
 from cloud.dashboard.web import LANGUAGE_COOKIE, Pages, spoken_by
+from cloud.domain.language import CODES
 
 log = structlog.get_logger()
 YEAR_S = 365 * 86_400

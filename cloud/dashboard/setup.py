@@ -24,9 +24,9 @@ from cloud.accounts.accounts import Accounts
 from cloud.accounts.errors import AccountRefused
 from cloud.accounts.gate import Fields, Gate, Visit
 from cloud.accounts.viewer import CHANGE_SITES
-from cloud.dashboard.language import CODES
 from cloud.dashboard.queries import Queries
 from cloud.dashboard.web import Pages, spoken_by
+from cloud.domain.language import CODES
 from cloud.domain.site import LEGAL_MODES, Hours, SiteError, parse_hours
 from cloud.fleet.desk import Desk
 

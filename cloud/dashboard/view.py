@@ -15,8 +15,9 @@ from zoneinfo import ZoneInfo
 import yaml
 
 from cloud.dashboard.compare import Comparison
-from cloud.dashboard.language import METRICS_FILE, NONE, Language, language
+from cloud.dashboard.words import METRICS_FILE, language
 from cloud.domain.intervals import Interval
+from cloud.domain.language import NONE, Language
 from cloud.domain.people import Factor, people_of
 from cloud.domain.publish import Bucket, Figure, K
 

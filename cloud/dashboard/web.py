@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 
-from cloud.accounts.gate import Visit
-from cloud.dashboard.language import CODES, NAMES, Language, accepted, language
+from cloud.accounts.gate import Page, Visit
+from cloud.dashboard.words import language
+from cloud.domain.language import CODES, NAMES, Language, accepted
 
 FOLDER = Path(__file__).parent
 LANGUAGE_COOKIE = "ivizone_language"
@@ -51,6 +55,18 @@ class Pages:
     def spoken(self, request: Request, visit: Visit | None) -> Language:
         """The reader's language."""
         return spoken_by(request, visit)
+
+    def work(self, handler: Callable[[Request, Visit], Response]) -> Page:
+        """A handler that asks the database: off the event loop, and where it raises NotThere the page that says what is not there."""
+
+        @functools.wraps(handler)
+        async def worked(request: Request, visit: Visit) -> Response:
+            try:
+                return await run_in_threadpool(handler, request, visit)
+            except NotThere as error:
+                return self.refuse(request, 404, error.key, **error.values)
+
+        return worked
 
     def refuse(self, request: Request, status: int, key: str, **values: object) -> Response:
         """The answer to something that cannot be had: data for who asks for data, a page for a person."""

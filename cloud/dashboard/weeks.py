@@ -15,7 +15,6 @@ from datetime import date as Date
 from datetime import timedelta
 from typing import Any
 
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
@@ -25,10 +24,10 @@ from cloud.accounts.viewer import READ_FIGURES, Viewer
 from cloud.dashboard import view
 from cloud.dashboard.asked import Asked, AskedRange, preset_of
 from cloud.dashboard.compare import Comparison, compare
-from cloud.dashboard.language import NONE, Language
 from cloud.dashboard.queries import Queries
 from cloud.dashboard.ranges import HeatCell, Summary, by_week, monday_of, monday_of_week, sum_up, week_dates, week_name
 from cloud.dashboard.web import NotThere, Pages, spoken_by
+from cloud.domain.language import NONE, Language
 from cloud.domain.preset import OWN, presets
 from cloud.domain.publish import Figure
 from cloud.domain.site import Site
@@ -56,24 +55,18 @@ class WeekPages:
     def routes(self, gate: Gate) -> list[BaseRoute]:
         """What to mount."""
         return [
-            Route("/stores", gate.page(READ_FIGURES, self.stores)),
-            Route("/sites/{site}/weeks", gate.page(READ_FIGURES, self.weeks)),
-            Route("/sites/{site}/report", gate.page(READ_FIGURES, self.report)),
+            Route("/stores", gate.page(READ_FIGURES, self._pages.work(self.stores))),
+            Route("/sites/{site}/weeks", gate.page(READ_FIGURES, self._pages.work(self.weeks))),
+            Route("/sites/{site}/report", gate.page(READ_FIGURES, self._pages.work(self.report))),
         ]
 
     # --- one store's weeks ------------------------------------------------------------------------------------------
 
-    async def weeks(self, request: Request, visit: Visit) -> Response:
-        """The page."""
-        return await run_in_threadpool(self._weeks, request, visit)
-
-    def _weeks(self, request: Request, visit: Visit) -> Response:
+    def weeks(self, request: Request, visit: Visit) -> Response:
+        """The page. Raises NotThere."""
         viewer, spoken = visit.viewer, spoken_by(request, visit)
-        try:
-            site = self._asked.site(viewer, request.path_params["site"])
-            asked = self._asked.range(viewer, site, request.query_params)
-        except NotThere as error:
-            return self._pages.refuse(request, 404, error.key, **error.values)
+        site = self._asked.site(viewer, request.path_params["site"])
+        asked = self._asked.range(viewer, site, request.query_params)
         days = self._queries.days(viewer, [site.site], asked.dates(), asked.preset, SUMMED).get(site.site, {})
         summary = sum_up(days)
         return self._pages.page(
@@ -121,18 +114,12 @@ class WeekPages:
 
     # --- all stores -------------------------------------------------------------------------------------------------
 
-    async def stores(self, request: Request, visit: Visit) -> Response:
-        """The stores side by side."""
-        return await run_in_threadpool(self._stores, request, visit)
-
-    def _stores(self, request: Request, visit: Visit) -> Response:
+    def stores(self, request: Request, visit: Visit) -> Response:
+        """The stores side by side. Raises NotThere."""
         viewer, spoken = visit.viewer, spoken_by(request, visit)
         sites, groups = self._queries.sites(viewer), self._groups.of(viewer)
-        try:
-            asked = self._asked.range(viewer, None, request.query_params)
-            group = _group_of(groups, request.query_params)
-        except NotThere as error:
-            return self._pages.refuse(request, 404, error.key, **error.values)
+        asked = self._asked.range(viewer, None, request.query_params)
+        group = _group_of(groups, request.query_params)
         shown = [site for site in sites if group is None or site.site in group.sites]
         names = [site.site for site in shown]
         found = self._queries.days(viewer, names, asked.dates(), asked.preset, SUMMED)
@@ -158,17 +145,11 @@ class WeekPages:
 
     # --- for paper --------------------------------------------------------------------------------------------------
 
-    async def report(self, request: Request, visit: Visit) -> Response:
-        """One week."""
-        return await run_in_threadpool(self._report, request, visit)
-
-    def _report(self, request: Request, visit: Visit) -> Response:
+    def report(self, request: Request, visit: Visit) -> Response:
+        """One week. Raises NotThere."""
         viewer, spoken = visit.viewer, spoken_by(request, visit)
-        try:
-            site = self._asked.site(viewer, request.path_params["site"])
-            preset, monday = preset_of(request.query_params), self._monday(viewer, site, request.query_params)
-        except NotThere as error:
-            return self._pages.refuse(request, 404, error.key, **error.values)
+        site = self._asked.site(viewer, request.path_params["site"])
+        preset, monday = preset_of(request.query_params), self._monday(viewer, site, request.query_params)
         start = Date.fromisoformat(monday)
         dates = [date for n in range(WEEKS_BEFORE + 1) for date in week_dates((start - timedelta(weeks=n)).isoformat())]
         days = self._queries.days(viewer, [site.site], dates, preset).get(site.site, {})

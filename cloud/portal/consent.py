@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 
-from cloud.dashboard.language import Language
+from cloud.domain.language import Language
 
 DAY_MS = 86_400_000
 VISIT_TOKEN_MS = DAY_MS

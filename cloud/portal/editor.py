@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import date as Date
+from functools import cache
 from pathlib import Path
 
 from sqlalchemy import Engine, func, select
@@ -28,10 +29,12 @@ from starlette.routing import BaseRoute, Route
 
 from cloud.accounts.gate import Fields, Gate, Visit
 from cloud.accounts.viewer import CHANGE_OFFERS, READ_FIGURES, Viewer, visible_sites
-from cloud.dashboard.language import CODES, NAMES, Language
 from cloud.dashboard.web import Pages, spoken_by
+from cloud.dashboard.words import texts as frame_texts
 from cloud.databases.portal_tables import consents
 from cloud.databases.tables import sites
+from cloud.domain.language import CODES, NAMES, Language
+from cloud.domain.language import spoken as spoken_of
 from cloud.domain.publish import K
 from cloud.domain.site import Site
 from cloud.fleet.groups import Groups, StoreGroup
@@ -46,10 +49,16 @@ from cloud.portal.shoppers import Carried
 from cloud.portal.targeting import Due, why_not
 from cloud.portal.till import Till
 from cloud.portal.uplift import Compared
-from cloud.portal.words import language
+from cloud.portal.words import language, texts
 
 WIDTHS = (320, 390)
 """Of the smallest phone's captive browser, and of a usual one."""
+
+
+@cache
+def _framed(code: str) -> Language:
+    """Everything that the merchant's frame and the portal say; of a key that both have, the portal's text."""
+    return spoken_of(code, frame_texts(), texts())
 
 
 class EditorPages(Pages):
@@ -57,7 +66,7 @@ class EditorPages(Pages):
 
     def spoken(self, request: Request, visit: Visit | None) -> Language:
         """The reader's language."""
-        return language(spoken_by(request, visit).code)
+        return _framed(spoken_by(request, visit).code)
 
 
 class Editor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from cloud.dashboard.language import Language
+from cloud.domain.language import Language
 from cloud.domain.site import Site
 from cloud.portal.consent import LIFE_DAYS, PARTS
 

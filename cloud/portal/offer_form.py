@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import date
 
-from cloud.dashboard.language import CODES
+from cloud.domain.language import CODES
 from cloud.portal.offers import (
     AUDIENCES,
     EVERY_DAY,

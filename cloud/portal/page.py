@@ -37,8 +37,8 @@ from starlette.routing import BaseRoute, Route
 
 from cloud.accounts.gate import form_fields
 from cloud.accounts.limits import neighbourhood
-from cloud.dashboard.language import CODES, NAMES, Language
 from cloud.databases.tables import merchants
+from cloud.domain.language import CODES, NAMES, Language
 from cloud.domain.opt_out import SECTION_BYTES, FilterFull, is_private, read_address
 from cloud.domain.site import Site
 from cloud.fleet.opt_outs import OptOuts

@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import Engine
 
-from cloud.dashboard.language import CODES
+from cloud.domain.language import CODES
 from cloud.domain.site import SiteError
 from cloud.fleet.registry import Fleet
 from cloud.portal.network import page_url

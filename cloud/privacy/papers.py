@@ -13,8 +13,8 @@ from pathlib import Path
 import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
-from cloud.dashboard.language import Language
 from cloud.domain.intervals import Z90
+from cloud.domain.language import Language
 from cloud.domain.modes import keeps_devices
 from cloud.domain.opt_out import MAX_SECTIONS, SECTION_BYTES
 from cloud.domain.preset import Preset, presets

@@ -2,7 +2,6 @@
 "use strict";
 (() => {
   const NARROW = 560;
-  const QUARTER_S = 900;
   const { axes, banded, draw, colour, whole } = IvizoneCharts;
   const page = document.getElementById("day");
   const words = JSON.parse(page.dataset.words);
@@ -20,10 +19,10 @@
     return (seconds) => format.format(new Date(seconds * 1000));
   }
 
-  // A quarter-hour is a level stretch: its value stands at its first and at its last second, so that one beside a gap is seen too.
+  // A quarter-hour, or an hour where few come, is a level stretch: its value stands at its first and at its last second, so that one beside a gap is seen too.
   const twice = (column) => column.flatMap((item) => [item, item]);
-  const edges = (starts) => starts.flatMap((start) => [start, start + QUARTER_S - 1]);
-  const quarterOf = (seconds) => seconds - (seconds % QUARTER_S);
+  const edges = (starts) => starts.flatMap((start) => [start, start + data.step_s - 1]);
+  const beginOf = (seconds) => data.starts_s.filter((start) => start <= seconds).at(-1) ?? seconds;
 
   function quarters(metrics) {
     const time = timeAxis();
@@ -34,7 +33,7 @@
     return [{
       axes: axes({ values: (_, splits) => splits.map(time), space: 56 }),
       scales: { y: { range: (_, __, most) => [0, Math.max(5, most * 1.08)] } },
-      series: [{ label: words.from, value: (_, seconds) => (seconds == null ? words.hint : time(quarterOf(seconds))) }, ...parts.flatMap((made) => made.series)],
+      series: [{ label: words.from, value: (_, seconds) => (seconds == null ? words.hint : time(beginOf(seconds))) }, ...parts.flatMap((made) => made.series)],
       bands: parts.map((made) => made.band),
     }, [edges(data.starts_s), ...parts.flatMap((made) => made.columns)]];
   }
@@ -90,8 +89,9 @@
     const answer = await fetch(part("figures.json"), { cache: "no-store" });
     if (answer.redirected) return location.reload(); // the session is over
     if (answer.status !== 200) return;
+    const before = data.step_s;
     data = await answer.json();
-    if (data.state !== page.dataset.state) return location.reload();
+    if (data.state !== page.dataset.state || data.step_s !== before) return location.reload(); // the words are others
     write();
     drawAll();
   }

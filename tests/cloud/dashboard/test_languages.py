@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from cloud.dashboard.language import CODES, accepted, catalogues, language
 from cloud.dashboard.view import metrics
+from cloud.dashboard.words import language, texts
+from cloud.domain.language import CODES, accepted, catalogue
+from cloud.domain.language import FOLDER as CALENDAR
 from cloud.fleet.options import OPTIONS
 
 FOLDER = Path(__file__).resolve().parents[3] / "cloud" / "dashboard"
@@ -29,17 +31,20 @@ MADE = ("calendar.", "metric.", "account.role.", "account.scope.", "fleet.state.
 """Keys that code puts together from parts."""
 
 
+CATALOGUE = {**catalogue(CALENDAR), **texts()}
+
+
 def fillings(text: str) -> set[str]:
     return {name for _, name, _, _ in string.Formatter().parse(text) if name}
 
 
-@pytest.mark.parametrize("key", catalogues())
+@pytest.mark.parametrize("key", CATALOGUE)
 def test_every_text_is_there_in_every_language_with_the_same_fillings(key):
-    texts = catalogues()[key]
+    said = CATALOGUE[key]
 
-    assert set(texts) == set(CODES), key
-    assert all(text.strip() for text in texts.values())
-    assert len({frozenset(fillings(text)) for text in texts.values()}) == 1
+    assert set(said) == set(CODES), key
+    assert all(text.strip() for text in said.values())
+    assert len({frozenset(fillings(text)) for text in said.values()}) == 1
 
 
 def test_every_key_that_a_page_asks_for_is_there():
@@ -52,13 +57,13 @@ def test_every_key_that_a_page_asks_for_is_there():
     }
 
     assert len(asked) > 100
-    assert sorted(pair for pair in asked if pair[1] not in catalogues()) == []
+    assert sorted(pair for pair in asked if pair[1] not in CATALOGUE) == []
 
 
 def test_no_text_lies_idle():
     everything = "\n".join(SOURCES.values())
 
-    assert [key for key in catalogues() if key not in everything and not key.startswith(MADE)] == []
+    assert [key for key in CATALOGUE if key not in everything and not key.startswith(MADE)] == []
 
 
 @pytest.mark.parametrize("code", CODES)

@@ -12,9 +12,9 @@ from support.clouds import Cloud, served
 from support.portal import OWNER, plain
 
 from cloud.accounts.viewer import ROLES, of_role
-from cloud.dashboard.language import CODES
 from cloud.databases.portal_tables import consent_texts, consents, offer_sites, offers, trial_tallies
 from cloud.databases.tables import audit
+from cloud.domain.language import CODES
 from cloud.domain.site import Site
 from cloud.portal.editor import compared_text, results_text, signed
 from cloud.portal.offer_form import Wrong, form_fields_of, read_form

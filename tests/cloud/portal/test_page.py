@@ -10,8 +10,8 @@ from sqlalchemy import update
 from support.clouds import DAY_MS, MIN_MS
 from support.portal import OWNER, VISIT, Store
 
-from cloud.dashboard.language import CODES
 from cloud.databases.portal_tables import codes, offers, shopper_visits, trials
+from cloud.domain.language import CODES
 from cloud.portal.consent import consent_text
 from cloud.portal.limits import LIMITS
 from cloud.portal.offers import Audience, CodeRule, Schedule, Words

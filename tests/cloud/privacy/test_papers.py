@@ -11,7 +11,7 @@ from support.clouds import Clock, Cloud, busy_hour, heard
 
 from cloud import cli
 from cloud.accounts.viewer import of_role
-from cloud.dashboard.language import CODES
+from cloud.domain.language import CODES
 from cloud.domain.modes import LEGAL_MODES
 from cloud.domain.preset import presets
 from cloud.domain.publish import K

@@ -1,11 +1,13 @@
-"""The pages' languages (core; the catalogues are read once): texts, numbers, days and times as people of a language write them.
+"""The languages of all faces (core; the catalogues are read once): texts, numbers, days and times as people of a language write them.
 
-A catalogue is a YAML file of ``languages/``: key -> language -> text, so that whoever translates sees them side by side. A text is filled
-with ``str.format``. A key that lacks a language is found by a test, never by a reader.
+A catalogue is a folder of YAML files: key -> language -> text, so that whoever translates sees them side by side. The calendar is here,
+each face keeps its own beside its pages (``cloud.dashboard.words``, ``cloud.portal.words``). A text is filled with ``str.format``. A key
+that lacks a language is found by a test, never by a reader.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date as Date
 from datetime import datetime
@@ -16,7 +18,6 @@ from zoneinfo import ZoneInfo
 import yaml
 
 FOLDER = Path(__file__).parent / "languages"
-METRICS_FILE = Path(__file__).parents[1] / "domain" / "metrics.yaml"
 CODES = ("en", "fr", "pt")
 NAMES = {"en": "English", "fr": "Français", "pt": "Português"}
 NONE = "–"
@@ -85,22 +86,18 @@ class Language:
 
 
 @cache
-def catalogues() -> dict[str, dict[str, str]]:
-    """Key -> language -> text. The English words of the metrics come from docs' own file, so that they stand in one place."""
+def catalogue(folder: Path) -> dict[str, dict[str, str]]:
+    """Key -> language -> text, of every file of a folder."""
     texts: dict[str, dict[str, str]] = {}
-    for path in sorted(FOLDER.glob("*.yaml")):
+    for path in sorted(folder.glob("*.yaml")):
         for key, by_language in yaml.safe_load(path.read_text()).items():
             texts.setdefault(str(key), {}).update({code: str(text) for code, text in by_language.items()})
-    for metric, about in yaml.safe_load(METRICS_FILE.read_text()).items():
-        for part in ("title", "meaning", "computed"):
-            texts.setdefault(f"metric.{metric}.{part}", {})["en"] = about[part]
     return texts
 
 
-@cache
-def language(code: str) -> Language:
-    """A language of CODES."""
-    return Language(code, {key: texts[code] for key, texts in catalogues().items()})
+def spoken(code: str, *catalogues: Mapping[str, Mapping[str, str]]) -> Language:
+    """A language of CODES with the calendar and the texts of ``catalogues``; a later one goes before an earlier one."""
+    return Language(code, {key: texts[code] for own in (catalogue(FOLDER), *catalogues) for key, texts in own.items()})
 
 
 def accepted(header: str) -> str:

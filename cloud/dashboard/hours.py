@@ -1,0 +1,57 @@
+"""Hours in the place of quarter-hours, for days on which few come (core).
+
+They are put together of what may be shown of the quarter-hours and of nothing else, so they tell nothing that those do not: a hidden one
+is somewhere from 0 to 4, and so wide does the hour's interval become.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from cloud.domain.publish import ADDITIVE, Figure, K
+from cloud.domain.site import QUARTER_S
+
+FULL = 4
+HOUR_S = FULL * QUARTER_S
+MOST_HIDDEN = K - 1.0
+
+
+def is_sparse(figures: Iterable[Figure]) -> bool:
+    """True where of the quarter-hours in which anybody came more are hidden than shown."""
+    told = [(figure.is_hidden, bool(figure.value)) for figure in figures]
+    return sum(is_hidden for is_hidden, _ in told) > sum(is_shown for _, is_shown in told)
+
+
+def hour_starts(starts_ms: Iterable[int], zone: ZoneInfo) -> list[int]:
+    """The hours, by the store's clock, that quarter-hours lie in; in order."""
+    return sorted({_hour_of(start_ms, zone) for start_ms in starts_ms})
+
+
+def by_hour(figures: Sequence[Figure], zone: ZoneInfo) -> list[Figure]:
+    """The hours of one metric of which every quarter-hour was heard: sums of arrivals, means of anything else."""
+    hours: dict[int, list[Figure]] = {}
+    for figure in figures:
+        if figure.value is not None or figure.is_hidden:
+            hours.setdefault(_hour_of(figure.start_ms or 0, zone), []).append(figure)
+    return [_hour(start_ms, found) for start_ms, found in sorted(hours.items()) if len(found) == FULL]
+
+
+def _hour(start_ms: int, quarters: list[Figure]) -> Figure:
+    metric, hidden = quarters[0].metric, sum(figure.is_hidden for figure in quarters)
+    known = [figure.coverage for figure in quarters if figure.coverage is not None]
+    coverage = sum(known) / len(known) if known else None
+    if hidden and not any(figure.value for figure in quarters) and (hidden == 1 or metric not in ADDITIVE):
+        return Figure(metric, None, None, None, coverage, True, start_ms)  # all that is known is again: fewer than five
+    parts = 1 if metric in ADDITIVE else FULL
+    low = sum(figure.low or 0.0 for figure in quarters)
+    high = sum(MOST_HIDDEN if figure.is_hidden else figure.high or 0.0 for figure in quarters)
+    value = sum(MOST_HIDDEN / 2 if figure.is_hidden else figure.value or 0.0 for figure in quarters)
+    return Figure(metric, value / parts, low / parts, high / parts, coverage, False, start_ms)
+
+
+def _hour_of(start_ms: int, zone: ZoneInfo) -> int:
+    """The offset to UTC may be a half or a quarter of an hour, so the clock decides."""
+    local = datetime.fromtimestamp(start_ms / 1000, zone)
+    return start_ms - (local.minute * 60 + local.second) * 1000
