@@ -122,7 +122,8 @@ class Aws:
 
     def reader(self) -> KinesisReader:
         """The stream, for the one consumer that does without the Kinesis Client Library."""
-        return KinesisReader(self._kinesis(), self.config.stream.name, self.positions)
+        options = self.config
+        return KinesisReader(self._kinesis(), options.stream.name, self.positions, count_limit=options.consumer.records)
 
     def consumer(self, stream: Any) -> Consumer:
         """The same consumer as the embedded one, on a stream or on one shard of it."""

@@ -79,8 +79,8 @@ class ConsumerSection:
     """From the stream to the lake."""
 
     application: str = text("ivizone-consumer", "name of the lease table in DynamoDB; one for each group of consumers")
-    records: int = number(5000, 1, 100_000, "records that become objects together")
-    bytes: int = number(32_000_000, 100_000, 500_000_000, "bytes that become objects together")
+    records: int = number(100_000, 1, 1_000_000, "records that become objects together")
+    bytes: int = number(64_000_000, 100_000, 500_000_000, "bytes that become objects together")
     seconds: float = number(30.0, 0, 900, "how long a record may wait for others")
     failover_s: float = number(10.0, 1, 300, "after how long a silent worker loses its shards")
     java: str = text("java", "Java 17 or newer, for the Kinesis Client Library")

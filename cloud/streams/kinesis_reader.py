@@ -59,6 +59,7 @@ class KinesisReader:
         *,
         gap_s: float = GET_GAP_S,
         list_s: float = LIST_S,
+        count_limit: int = COUNT_LIMIT,
         now_s: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
@@ -67,6 +68,7 @@ class KinesisReader:
         self._positions = positions
         self._gap_s = gap_s
         self._list_s = list_s
+        self._count_limit = count_limit
         self._now_s = now_s
         self._sleep = sleep
         self._shards: dict[str, _Shard] = {}
@@ -95,9 +97,9 @@ class KinesisReader:
         self._current = ""
 
     def waiting(self) -> int:
-        """Records that are known to wait, at most COUNT_LIMIT of a shard; 0 only where none does. Raises StreamError."""
+        """Records that are known to wait, at most ``count_limit`` of a shard; 0 only where none does. Raises StreamError."""
         for shard in self._in_turn():
-            self._get_ahead(shard, COUNT_LIMIT)
+            self._get_ahead(shard, self._count_limit)
         return sum(len(shard.ahead) for shard in self._shards.values())
 
     def waiting_bytes(self) -> int:

@@ -135,7 +135,9 @@ def test_the_environment_of_the_processes_is_what_their_configuration_knows():
     from cloud.config import load_cloud_config, require
 
     variables = {
-        name: "3" for (space, name) in options() if space.startswith("aws:elasticbeanstalk:application:environment")
+        name: value if isinstance(value, str) and value.isdigit() else "3"
+        for (space, name), value in options().items()
+        if space.startswith("aws:elasticbeanstalk:application:environment")
     }
     known = {*variables} - {
         "AWS_DEFAULT_REGION",
