@@ -7,11 +7,16 @@ WITH places AS (
   FROM heard
   GROUP BY day_no, agent
 ),
+-- Of a day with one access point nothing need be looked at.
+several AS (
+  SELECT h.day_no, h.agent, h.pseudonym, h.link, h.first_ms
+  FROM heard h JOIN places p ON p.day_no = h.day_no AND p.place = 2
+),
 -- Half-minutes 2.5 s early and 2.5 s late, so that clocks may differ and no border parts what is one.
 marks AS (
-  SELECT day_no, agent, pseudonym, link, first_ms - 2500 - (first_ms - 2500) % 30000 AS near_ms FROM heard
+  SELECT day_no, agent, pseudonym, link, first_ms - 2500 - (first_ms - 2500) % 30000 AS near_ms FROM several
   UNION
-  SELECT day_no, agent, pseudonym, link, first_ms + 2500 - (first_ms + 2500) % 30000 AS near_ms FROM heard
+  SELECT day_no, agent, pseudonym, link, first_ms + 2500 - (first_ms + 2500) % 30000 AS near_ms FROM several
 ),
 meetings AS (
   SELECT b.day_no, b.agent, b.pseudonym, a.agent AS with_agent, a.pseudonym AS with_pseudonym, COUNT(DISTINCT a.link) AS addresses
@@ -19,8 +24,8 @@ meetings AS (
   GROUP BY b.day_no, b.agent, b.pseudonym, a.agent, a.pseudonym
   UNION ALL
   SELECT b.day_no, b.agent, b.pseudonym, a.agent, a.pseudonym, 0
-  FROM (SELECT DISTINCT day_no, agent, pseudonym FROM heard) a
-  JOIN (SELECT DISTINCT day_no, agent, pseudonym FROM heard) b
+  FROM (SELECT DISTINCT day_no, agent, pseudonym FROM several) a
+  JOIN (SELECT DISTINCT day_no, agent, pseudonym FROM several) b
     ON a.day_no = b.day_no AND a.pseudonym = b.pseudonym AND a.agent <> b.agent
 ),
 choices AS (
