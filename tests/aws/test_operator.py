@@ -87,3 +87,40 @@ def test_a_mistake_in_the_configuration_is_one_line_and_exit_code_3(tmp_path, ca
     assert "no address of PostgreSQL" in capsys.readouterr().err
     assert main(["site", "ls", "--data", str(tmp_path)]) == 3, "a folder that is named wins"
     assert "the database is empty" in capsys.readouterr().err
+
+
+def test_the_logins_of_the_operators_paper_can_do_what_their_processes_do_and_no_more(monkeypatch, capsys):
+    import psycopg
+    from sqlalchemy import text
+    from sqlalchemy.exc import ProgrammingError
+
+    from cloud.aws import Aws
+    from cloud.config import load_cloud_config
+    from cloud.domain.site import Site
+
+    server, name = parts.postgres(), adapters.fresh("roles")
+    server.create(name)
+    assert main(["aws", "roles", "--database", name]) == 0
+    paper = (parts.CHECKOUT / "docs/operations.md").read_text()
+    logins = "".join(
+        line for line in paper.splitlines(True) if line.strip().startswith(("CREATE ROLE", "ALTER ROLE ivizone_deploy"))
+    )
+    logins = logins.replace(":writer", "'w'").replace(":migrator", "'m'")
+    with psycopg.connect(host="127.0.0.1", port=server.port, user="postgres", dbname=name, autocommit=True) as master:
+        master.execute(capsys.readouterr().out)
+        master.execute(logins)
+
+    def as_login(login: str) -> Aws:
+        settings = {"IVIZONE_DATABASE_URL": server.url(name, login), "IVIZONE_DATABASE_PASSWORD": "w"}
+        return Aws(load_cloud_config(None, settings))
+
+    with pytest.raises(ProgrammingError, match="permission denied"):
+        as_login("ivizone_app").database.connect().execute(text("CREATE TABLE t (a int)"))
+    monkeypatch.setenv("IVIZONE_DATABASE_URL", server.url(name, "ivizone_deploy"))
+    assert main(["aws", "migrate"]) == 0
+    app = as_login("ivizone_app")
+    app.fleet.add_site(Site("shop", "Shop", "UTC", "day"))
+    assert [site.site for site in app.fleet.sites()] == ["shop"]
+    with pytest.raises(ProgrammingError, match=r"permission denied|must be owner"), app.database.begin() as connection:
+        connection.execute(text("DROP TABLE sites"))
+    app.close()

@@ -109,7 +109,7 @@ def analyse_until(cloud: AwsCloud, stop: list[int]) -> None:
             analyst.analyse_dirty()
         except Exception:  # as the process's loop does: whatever it is, again
             time.sleep(0.02)
-        time.sleep(0.05)
+        time.sleep(0.3)  # days that get more meanwhile are computed once and not at every object
 
 
 @pytest.mark.parametrize("seed", SEEDS)
