@@ -136,15 +136,16 @@ def measure(name: str, folder: Path, days: int, answer: Path) -> None:
     answer.write_bytes(pickle.dumps((results, time.perf_counter() - begun - started_s, started_s)))
 
 
-def run_measured(name: str, folder: Path, days: int, answer: Path) -> float:
-    """Start `measure` and watch it; gives the peak memory of it and its children in GB."""
+def run_measured(name: str, folder: Path, days: int, answer: Path) -> tuple[float, float]:
+    """Start `measure` and watch it; gives the peak memory of it and its children in GB, and the processor seconds of all of them."""
     command = [sys.executable, "-m", "benchmarks.lake", "--measure", name, str(folder), str(days), str(answer)]
     process = subprocess.Popen(command)
-    peak, done = [0], threading.Event()
+    peak, spent, done = [0], [0.0], threading.Event()
 
     def watch() -> None:
         while not done.wait(0.5):
-            peak[0] = max(peak[0], _tree_bytes(process.pid))
+            size, cpu_s = _tree(process.pid)
+            peak[0], spent[0] = max(peak[0], size), max(spent[0], cpu_s)
 
     watcher = threading.Thread(target=watch)
     watcher.start()
@@ -153,16 +154,17 @@ def run_measured(name: str, folder: Path, days: int, answer: Path) -> float:
     watcher.join()
     if code:
         raise SystemExit(f"{name} ended with {code}")
-    return peak[0] / 1e9
+    return peak[0] / 1e9, spent[0]
 
 
-def _tree_bytes(root: int) -> int:
-    """Resident bytes of a process and all below it."""
-    total, waiting = 0, [root]
+def _tree(root: int) -> tuple[int, float]:
+    """Resident bytes and processor seconds of a process and all below it."""
+    total, ticks, waiting = 0, 0, [root]
     while waiting:
         pid = waiting.pop()
         try:
             status = Path(f"/proc/{pid}/status").read_text()
+            ticks += sum(map(int, Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]))
             children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
             waiting += map(int, children)
             for task in Path(f"/proc/{pid}/task").iterdir():
@@ -171,7 +173,7 @@ def _tree_bytes(root: int) -> int:
         except OSError:
             continue
         total += sum(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmRSS"))
-    return total
+    return total, ticks / os.sysconf("SC_CLK_TCK")
 
 
 def differences(one: list[Any], other: list[Any]) -> tuple[int, int, float]:
@@ -229,8 +231,8 @@ def main() -> None:
         return
     assert set(TEXTS) <= set(LAKE)
     table = [
-        "| sightings | days | lake | engine | start | compute | sightings a second | peak memory | rows, that differ |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+        "| sightings | days | lake | engine | start | compute | processor | processor a million | peak memory | rows, that differ |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for wanted in options.sightings:
         days = max(1, round(wanted / DAY_SIGHTINGS))
@@ -239,7 +241,7 @@ def main() -> None:
         reference = None
         for name in options.engines:
             answer = options.folder / f"answer-{name}.pickle"
-            peak_gb = run_measured(name, options.folder, days, answer)
+            peak_gb, cpu_s = run_measured(name, options.folder, days, answer)
             results, seconds, started_s = pickle.loads(answer.read_bytes())  # noqa: S301  our own file
             rows, wrong, worst = differences(reference or results, results)
             reference = reference or results
@@ -247,12 +249,16 @@ def main() -> None:
             cells = [
                 f"{sightings:,}",
                 f"{days:,}",
-                f"{size_gb:.2f} GB",
+                f"{size_gb:.3f} GB",
                 name,
                 f"{started_s:.1f} s",
                 f"{seconds:,.1f} s",
+                f"{cpu_s:,.0f} s",
+                f"{cpu_s / sightings * 1e6:,.0f} s",
+                f"{peak_gb:.2f} GB",
+                compared,
             ]
-            line = f"| {' | '.join(cells)} | {sightings / seconds:,.0f} | {peak_gb:.2f} GB | {compared} |"
+            line = f"| {' | '.join(cells)} |"
             print(line, flush=True)
             table.append(line)
     if options.write:

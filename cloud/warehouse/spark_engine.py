@@ -6,11 +6,11 @@ All days of a run go through the same plan, so what Spark spends on each query i
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import pyarrow as pa
 from py4j.protocol import Py4JError
-from pyspark import StorageLevel
 from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as f
@@ -47,10 +47,7 @@ class SparkEngine:
         try:
             _open(session, days)
             for name in TABLES:
-                frame = session.sql(text(name))
-                if name in TOGETHER:
-                    frame = frame.repartition(*TOGETHER[name])
-                kept.append(frame := frame.persist(StorageLevel.MEMORY_AND_DISK))  # else each reader computes it anew
+                kept.append(frame := _computed(session, name))
                 frame.createOrReplaceTempView(name)
             found = {name: [row.asDict() for row in session.sql(text(name)).collect()] for name in RESULTS}
             return split_days(found, len(days))
@@ -58,7 +55,27 @@ class SparkEngine:
             raise EngineError(f"Spark could not run the shared SQL: {_said(error)}") from error
         finally:
             for frame in kept:
-                frame.unpersist()
+                _forget(frame)
+
+
+def _computed(session: SparkSession, name: str) -> DataFrame:
+    """A text's rows, computed once for all who read them.
+
+    A local checkpoint rather than a cache: a cached table is still its whole plan to whoever reads it, and of texts that read each other
+    several times that plan grows to where planning takes longer than computing. An executor that is lost takes its rows along; then
+    the run fails and is asked again.
+    """
+    frame = session.sql(text(name))
+    if name in TOGETHER:
+        frame = frame.repartition(*TOGETHER[name])
+    return frame.localCheckpoint(eager=False)
+
+
+def _forget(frame: DataFrame) -> None:
+    """Let go of the rows now: Spark would with the next collection of garbage, and a stream runs for weeks."""
+    plan: Any = frame._jdf.queryExecution().logical()
+    with suppress(Py4JError, AttributeError):
+        plan.rdd().unpersist(False)
 
 
 def _open(session: SparkSession, days: Sequence[DayInput]) -> None:
