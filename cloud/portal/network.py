@@ -15,6 +15,8 @@ import segno
 CAPTIVE_JSON = "application/captive+json"
 DHCP_OPTION = 114
 """Captive-Portal. Source: RFC 8910, 2.1 (160 of RFC 7710 was withdrawn)."""
+DHCP6_OPTION, RA_OPTION = 103, 37
+"""The same in DHCPv6 and in router advertisements. Source: RFC 8910, 2.2 and 2.3."""
 DHCP_TEXT_BYTES = 255
 """A longer text would need several options (RFC 3396), which not every phone joins."""
 
@@ -33,6 +35,9 @@ class Network:
     dnsmasq: str
     kea: str
     opennds: str
+    dnsmasq6: str
+    kea6: str
+    radvd: str
 
 
 def api_answer(page_url: str) -> dict[str, object]:
@@ -78,6 +83,9 @@ def network_lines(base: str, site: str) -> Network:
                 "uci commit && service opennds restart",
             )
         ),
+        dnsmasq6=f'dhcp-option-force=option6:{DHCP6_OPTION},"{api}"',
+        kea6=f'{{ "name": "v6-captive-portal", "code": {DHCP6_OPTION}, "space": "dhcp6", "data": "{api}" }}',
+        radvd=f'AdvCaptivePortalAPI "{api}";',
     )
 
 

@@ -89,8 +89,8 @@ class Asked:
     base: str = ""
 
     def seeds(self, shopper: Shopper | None) -> tuple[bytes, ...]:
-        """What codes grow from: the shopper's seeds, and the ticket's."""
-        own = shopper.seeds if shopper else ()
+        """What codes grow from: the shopper's seeds, or of who did not agree the day's token of the access point; and the ticket's."""
+        own = shopper.seeds if shopper else seeds_of_day(self.carried.visit)
         return (*own, seed_of_ticket(self.ticket)) if self.ticket else own
 
     def link(self, path: str = "", **more: str | None) -> str:
@@ -253,7 +253,7 @@ class Portal:
         if not asks(asked.site):
             raise Refused(404, "not_there")
         text = consent_text(asked.spoken, asked.controller.name)
-        seeds = (seed_of_ticket(asked.ticket),) if asked.ticket else ()
+        seeds = asked.seeds(None)
         visitor = await run_in_threadpool(self.shoppers.agree, asked.site, asked.carried, text, seeds)
         carried = replace(asked.carried, visitor=visitor)
         return back(replace(asked, carried=carried, ticket=None), "agreed")
@@ -461,6 +461,16 @@ def day_text(day: str | None, spoken: Language) -> str | None:
 def hours_of(site: Site, day: str) -> list[tuple[str, str]]:
     """The opening hours of a day."""
     return site.opening_hours.get(date.fromisoformat(day).weekday(), [])
+
+
+def seeds_of_day(visit: str | None) -> tuple[bytes, ...]:
+    """The seed of who joined through the access point and did not agree: kept nowhere, the same for all of that day and gone with it.
+
+    So a cap holds for a phone's day, and a code that a captive browser forgot is there again.
+    """
+    if visit is None:
+        return ()
+    return (hashlib.blake2s(visit.encode(), digest_size=SEED_BYTES, person=b"ivz-day").digest(),)
 
 
 def seed_of_ticket(ticket: str) -> bytes:

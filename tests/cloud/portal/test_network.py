@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
@@ -62,6 +63,14 @@ def test_the_lines_name_the_api_and_not_the_page():
     assert lines.dnsmasq == 'dhcp-option-force=114,"https://shop.example/p/shop/api"'
     assert "uci add_list dhcp.lan.dhcp_option_force='114,https://shop.example/p/shop/api'" in lines.uci
     assert "uci set ivizone.portal.url='https://shop.example/p/shop'\n" in lines.opennds
+    assert lines.dnsmasq6 == 'dhcp-option-force=option6:103,"https://shop.example/p/shop/api"'
+    assert lines.radvd == 'AdvCaptivePortalAPI "https://shop.example/p/shop/api";'
+    assert json.loads(lines.kea6) == {
+        "name": "v6-captive-portal",
+        "code": 103,
+        "space": "dhcp6",
+        "data": f"{BASE}/p/shop/api",
+    }
     assert "walledgarden_fqdn_list='shop.example'" in lines.opennds
     assert "fas" not in lines.opennds.lower().replace("fas_secure", "")
 
@@ -84,7 +93,8 @@ def test_an_address_that_phones_would_not_take_is_refused(base, said):
 @pytest.mark.skipif(not shutil.which("dnsmasq"), reason="dnsmasq is not installed (apt-get install dnsmasq-base)")
 def test_dnsmasq_takes_the_line(tmp_path):
     config = tmp_path / "dnsmasq.conf"
-    config.write_text(network_lines(BASE, "shop").dnsmasq + "\n")
+    lines = network_lines(BASE, "shop")
+    config.write_text(f"{lines.dnsmasq}\n{lines.dnsmasq6}\n")
 
     done = subprocess.run(
         ["dnsmasq", "--test", f"--conf-file={config}"], capture_output=True, text=True, timeout=20, check=False

@@ -313,6 +313,34 @@ def test_a_stopped_offers_codes_stay_in_hand(store):
     assert shopper.codes() == drawn
 
 
+def test_the_access_points_token_holds_a_cap_for_the_day_of_who_did_not_agree(store):
+    """Opening the page ten times anew, as a captive browser does that forgets everything, gives the one code each time."""
+    store.offer(codes=CodeRule(cap=1))
+    seen = set()
+    for _ in range(10):
+        shopper = store.shopper(visit=VISIT)
+        if not shopper.codes():
+            shopper.send("code")
+        seen |= set(shopper.codes())
+    assert len(seen) == len(store.rows(codes)) == 1
+
+    store.shopper(visit="d" * 24).send("code")
+    assert len(store.rows(codes)) == 2, "another phone's day"
+
+
+def test_a_code_of_the_day_is_still_there_after_agreeing_and_on_the_next_day(store):
+    store.offer(codes=CodeRule(cap=1))
+    shopper = store.shopper(visit=VISIT)
+    shopper.send("code")
+    drawn = shopper.codes()
+    shopper.send("agree")
+    assert shopper.codes() == drawn
+
+    store.clock.ms += DAY_MS
+    shopper.reload()
+    assert shopper.codes() == drawn
+
+
 def test_a_targeted_offer_gives_no_code_to_who_is_not_its_audience(store):
     offer = store.offer(audience="returning")
     for carried in ({}, {"ticket": VISIT}):
