@@ -355,9 +355,25 @@ def known(config: Config, connection: Connection, now_s: float) -> Iterator[Find
     path = "/v1/agents/self/config"
     header = authorization(config.agent.id, key.sign, "GET", path, int(now_s))
     try:
-        yield judge_known(config.cloud.url, connection.request("GET", path, Authorization=header))
+        answer = connection.request("GET", path, Authorization=header)
     except UploadError as error:
         yield failed("cloud", f"{config.cloud.url} does not answer", str(error), CLOUD)
+        return
+    yield judge_known(config.cloud.url, answer)
+    if is_told_of_others(answer) and config.privacy.access_points == "one":
+        yield warning(
+            "privacy",
+            "the store has other access points, and what both hear counts twice",
+            "set privacy.access_points to 'several' on each of them",
+        )
+
+
+def is_told_of_others(answer: Response) -> bool:
+    """True where the configuration that the cloud has for this access point says that the store has several."""
+    try:
+        return bool(json.loads(answer.body)["privacy"]["access_points"] == "several")
+    except (ValueError, KeyError, TypeError):
+        return False
 
 
 def judge_known(url: str, answer: Response) -> Finding:

@@ -39,11 +39,12 @@ class Cloud(BaseHTTPRequestHandler):
     """Answers as the test wants it to."""
 
     status = 200
+    body = b"because\n"
     asked: list[str]
 
     def do_GET(self) -> None:
         type(self).asked.append(f"{self.path} {self.headers.get('Authorization', '')}")
-        body = b"ok\n" if self.path == "/healthz" else b"because\n"
+        body = b"ok\n" if self.path == "/healthz" else type(self).body
         self.send_response(200 if self.path == "/healthz" else type(self).status)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -55,7 +56,7 @@ class Cloud(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def cloud() -> Iterator[ThreadingHTTPServer]:
-    Cloud.status, Cloud.asked = 200, []
+    Cloud.status, Cloud.body, Cloud.asked = 200, b"because\n", []
     with ThreadingHTTPServer(("127.0.0.1", 0), Cloud) as server:
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
         yield server
@@ -144,6 +145,16 @@ def test_each_fault_is_named_with_what_to_do(
 
     assert (finding.state, finding.exit_code) == (state, code)
     assert words in finding.advice
+
+
+def test_an_access_point_that_does_not_know_of_the_others_is_told(config: Config):
+    """The second was told when it was enrolled; the first has been there before."""
+    Cloud.body = b'{"privacy": {"mode": "day", "access_points": "several"}}'
+    told = replace(config, privacy=replace(config.privacy, access_points="several"))
+
+    assert "'several' on each of them" in found(config, "privacy").advice
+    assert found(config, "privacy").state is State.WARNING
+    assert found(told, "privacy").state is State.OK
 
 
 def test_a_secret_that_others_can_read_is_said(config: Config):
