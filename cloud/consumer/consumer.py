@@ -35,7 +35,9 @@ MAX_BYTES = 32_000_000
 """What becomes objects together, and is lost together where the process dies: it is read again."""
 COMPACT_FROM = 48
 """Objects of one partition that are merged into one: an engine opens each for every figure."""
-COMPACTED = "compact"
+COMPACTED, LARGE = "compact", "compact-large"
+LARGE_BYTES = 4_000_000
+"""A merged object of so many is merged no more: each merge would hold all of its day, and write all of it again."""
 PARTITIONS_KEPT = 100_000
 """Whose number of objects is remembered."""
 
@@ -180,19 +182,20 @@ class Consumer:
         self._room[place] = self._room.get(place, 1) - 1
         if self._room[place] > 0:
             return  # not yet: to list a partition costs as much as an object
-        names = self._store.names(partition(*place))
+        names = [name for name in self._store.names(partition(*place)) if f"/{LARGE}-" not in name]
         small = [name for name in names if f"/{COMPACTED}-" not in name]
         self._note_room(place, COMPACT_FROM - len(small))
         if len(small) < COMPACT_FROM:
             return
-        merged = f"{partition(table, site, date)}{COMPACTED}-{_hash(names)}.parquet"
         try:
             parts = [self._store.get(name) for name in names]
         except StoreError:
             if not self._is_alone and set(names) - set(self._store.names(partition(table, site, date))):
                 return  # another consumer is merging them
             raise
-        self._store.put(merged, merge_parquet(table, parts))
+        merged = merge_parquet(table, parts)
+        kind = LARGE if len(merged) >= LARGE_BYTES else COMPACTED
+        self._store.put(f"{partition(table, site, date)}{kind}-{_hash(names)}.parquet", merged)
         for name in names:
             self._store.remove(name)
         log.info("partition_compacted", table=table, objects=len(names))

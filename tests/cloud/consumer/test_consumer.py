@@ -361,6 +361,23 @@ def test_compaction_goes_on_from_the_compacted_object(cloud, monkeypatch):
     assert cloud.day()["visitors"]["value"] == 21
 
 
+def test_a_merged_object_that_is_large_enough_is_left_alone(cloud, monkeypatch):
+    """So a merge needs the room of a few megabytes, however long the day is."""
+    monkeypatch.setattr("cloud.consumer.consumer.COMPACT_FROM", 4)
+    monkeypatch.setattr("cloud.consumer.consumer.LARGE_BYTES", 1)
+    read = []
+    get = cloud.embedded.store.get
+    monkeypatch.setattr(cloud.embedded.store, "get", lambda name: read.append(name) or get(name))
+    for number in range(21):
+        cloud.append(heard(number, stay(number, BEGIN_MS + number * 1000, 6)))
+        cloud.embedded.consumer.drain()
+    cloud.embedded.work()
+
+    assert sum("compact-large" in name for name in cloud.embedded.store.names("sightings/")) == 5
+    assert len(read) == len(set(read)), "each object is read once"
+    assert len(lake_rows(cloud, "sightings")) == 21 and cloud.day()["visitors"]["value"] == 21
+
+
 def test_a_compaction_that_breaks_off_loses_nothing(tmp_path, monkeypatch):
     """At each of its calls: rows may lie there twice, never not at all."""
     monkeypatch.setattr("cloud.consumer.consumer.COMPACT_FROM", 3)
