@@ -1,7 +1,9 @@
-"""Writes docs/field-tests.md from what the rig told:
+"""Writes docs/field-tests.md from what the rig told, and from what the commands of OUTPUTS said:
 
 IVIZONE_RADIO_RESULTS=results.ndjson make test-radio
-.venv/bin/python tests/radio/report.py results.ndjson >docs/field-tests.md
+.venv/bin/python tests/radio/report.py results.ndjson FOLDER >docs/field-tests.md
+
+FOLDER holds what each command of OUTPUTS wrote, as NAME.txt.
 """
 
 from __future__ import annotations
@@ -19,10 +21,10 @@ from support.radio import Result, events, listened_s, total
 HEAD = """# Field tests
 
 What the agent does beside a real access point, and what its ledger says of it. `tests/radio/report.py` writes this page from a run of
-the rig; nothing in it is typed by hand.
+the rig and the outputs of the commands that it names; no figure in it is typed by hand.
 
     IVIZONE_RADIO_RESULTS=results.ndjson make test-radio
-    .venv/bin/python tests/radio/report.py results.ndjson >docs/field-tests.md
+    .venv/bin/python tests/radio/report.py results.ndjson FOLDER >docs/field-tests.md
 
 The rig (`tests/radio/rig/run.sh`) boots a throw-away VM: Debian's kernel with mac80211 and four simulated radios (mac80211_hwsim), Debian's
 hostapd and iw, and this checkout's agent as a service: `ivizone-agent run`, windows and batches of 5 s so that the ledgers are fine
@@ -48,6 +50,43 @@ TITLES = {
 }
 
 
+COST = ".venv/bin/python tests/radio/cost.py"
+OUTPUTS = {
+    "idle": (
+        "An idle agent on this machine, piece by piece",
+        f"{COST} --seconds 60",
+        "The process as an owner has it: 20 probe requests a second, a cloud that answers over TLS, batches in RAM. An idle agent must not load what "
+        "it does not use (`tests/agent/test_frugal.py`). The wheel of cryptography from PyPI brings an OpenSSL of its own (in `_rust.abi3.so`) "
+        "beside the system's, which Python's ssl uses (`libcrypto`, `libssl`): with it the agent is over its 30 MB.",
+    ),
+    "shared": (
+        "The same with one OpenSSL",
+        f"{COST} --seconds 60 --python shared/bin/python",
+        "The same release of cryptography, built against the system's OpenSSL as the packages of OpenWrt and Debian are "
+        "(`pip wheel --no-binary cryptography cryptography`), under Debian's Python: within the 30 MB. The budget of an access point is this figure.",
+    ),
+    "away": (
+        "The same with the cloud away",
+        f"{COST} --seconds 60 --cloud away",
+        "It tries until three seconds are over, then it ends.",
+    ),
+    "million": (
+        "A million addresses",
+        f"{COST} --addresses 1000000 --rate 5000",
+        "Each sends one probe request. Memory grows until the tables of devices and addresses are full (`tracking.max_tracks`, "
+        "`tracking.max_addresses`) and stays there. Nothing is written to a disk while the cloud answers: what is counted is what the process "
+        "gave to the block layer (`write_bytes` of /proc/PID/io); a day adds the turn of the site key, one page. A day at 200 frames a second, "
+        "agent and cloud: `make soak`.",
+    ),
+    "architectures": (
+        "Big-endian and 32 bits",
+        "make test-architectures",
+        "The unit tests of dot11, wire, privacy and spool under Debian's Python of these processors, in qemu's user mode.",
+    ),
+}
+"""Name -> title, command, what to know."""
+
+
 def main() -> None:
     lines = Path(sys.argv[1]).read_text().splitlines()
     results = {result["scenario"]: result for result in map(json.loads, lines)}
@@ -57,6 +96,22 @@ def main() -> None:
         if "began" in result:
             print("\n".join(fault(name, result)))
     print("\n".join(costs(results)))
+    for name, (title, command, words) in OUTPUTS.items() if len(sys.argv) > 2 else ():
+        said = (Path(sys.argv[2]) / f"{name}.txt").read_text().strip("\n")
+        print(
+            "\n".join(
+                [
+                    "",
+                    f"## {title}",
+                    "",
+                    words,
+                    "",
+                    f"    {command}",
+                    "",
+                    *(f"    {line}".rstrip() for line in said.splitlines()),
+                ]
+            )
+        )
 
 
 def rates(results: dict[str, Result]) -> Iterator[str]:
@@ -132,7 +187,7 @@ def costs(results: dict[str, Result]) -> Iterator[str]:
             memory = result["memory_kib"]
             first_s = min(batch["first"] for batch in result["batches"] if batch["first"]) - result["started"]
             share = 100 * result["cpu_s"] / result["seconds"]
-            own = memory["RssAnon"] + memory["RssShmem"] * (name == "here")
+            own = memory["RssAnon"]
             yield (
                 f"| {place} | {share:.1f} % of a core | {memory['VmRSS'] / 1024:.1f} MB | {own / 1024:.1f} MB | "
                 f"{first_s:.1f} s | {result['stop_s']:.1f} s |"

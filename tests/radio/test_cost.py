@@ -21,8 +21,12 @@ from support.veth import FakeMonitor
 SCENARIOS = Path(__file__).parent / "rig" / "scenarios.py"
 CHECKOUT = Path(__file__).parents[2]
 
-OWN_MEMORY_KIB = 30 * 1024
+OWN_MEMORY_KIB = 20 * 1024
+RESIDENT_KIB = 34 * 1024
+"""With the wheel of cryptography, whose own OpenSSL is 4 MB of it; with the system's, as on an access point, it is below 30 MB (docs/field-tests.md)."""
 SENT_PER_S = 20
+STOPS_WITHIN_S = 5.0
+"""What a supervisor gives it; the drain is given up after three. No measure of speed: a wait that is bounded."""
 
 
 @pytest.fixture(scope="module")
@@ -30,9 +34,10 @@ def idle(rig: Callable[..., Results]) -> Result:
     return rig("idle", timeout_s=300)["idle"]
 
 
-def test_an_idle_agent_holds_little_memory_of_its_own(idle: Result):
-    """Without the pages of Python's and the libraries' files, which the system shares and takes back as it likes."""
+def test_an_idle_agent_holds_little_memory(idle: Result):
+    """Its own is without the pages of Python's and the libraries' files, which the system shares and takes back as it likes."""
     assert idle["memory_kib"]["RssAnon"] <= OWN_MEMORY_KIB
+    assert idle["memory_kib"]["VmRSS"] <= RESIDENT_KIB
 
 
 def test_an_idle_agent_hears_everything_and_listens_all_the_time(idle: Result):
@@ -88,5 +93,7 @@ def test_an_agent_on_this_machine_hears_the_same_air(rig: Callable[..., Results]
 
     assert result["exit"] == 0
     assert result["memory_kib"]["RssAnon"] <= OWN_MEMORY_KIB
+    assert result["memory_kib"]["VmRSS"] <= RESIDENT_KIB
+    assert result["stop_s"] <= STOPS_WITHIN_S
     assert total(result, "frames") > SENT_PER_S * result["seconds"] * 0.9
     assert total(result, "kernel_drops") == 0

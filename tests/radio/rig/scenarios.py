@@ -26,7 +26,15 @@ CODE = HOME / "code"
 INTERFACE = os.environ.get("IVIZONE_RIG_INTERFACE", "mon0")
 AGENT = [sys.executable, "-m", "agent"]
 if sysfs := os.environ.get("IVIZONE_RIG_SYSFS"):  # where another interface passes for a monitor (tests/support/veth.py)
-    passing = "import sys, agent.cli, agent.sources.monitor as m; m.SYSFS = m.Path(sys.argv.pop(1)); sys.exit(agent.cli.main())"
+    passing = """
+import sys
+from agent.frugal import frugal
+with frugal():
+    import agent.sources.monitor as monitor
+monitor.SYSFS = monitor.Path(sys.argv.pop(1))
+from agent.cli import main
+sys.exit(main())
+"""
     AGENT[1:] = ["-c", passing, sysfs]
 CHANNEL = 6
 OTHER_CHANNEL = 11
@@ -55,7 +63,7 @@ def sh(command: str) -> str:
 
 
 def prepare_agent() -> None:
-    """The agent's code out of the checkout, and its keys.
+    """The agent's code out of the checkout, as bytecode like in its package, and its keys.
 
     structlog and cryptography are those of the checkout's virtual environment, because Debian's are older than we need.
     """
@@ -63,6 +71,7 @@ def prepare_agent() -> None:
     packages = next(CHECKOUT.glob(".venv/lib/python3*/site-packages"))
     for package in (CHECKOUT / "agent", packages / "structlog", packages / "cryptography"):
         shutil.copytree(package, CODE / package.name, ignore=shutil.ignore_patterns("__pycache__"))
+    subprocess.run([sys.executable, "-m", "compileall", "-q", str(CODE)], check=True, timeout=300)
     sys.path.insert(0, str(CODE))
     os.environ["PYTHONPATH"] = str(CODE)
     (HOME / "agent.yaml").write_text(CONFIG)
