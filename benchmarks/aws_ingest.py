@@ -4,7 +4,8 @@
 
 The process is `cloud.aws serve`, with PostgreSQL and kinesalite (the emulator, on the same cores) behind it. The generator asks at a fixed rate,
 whatever the answers do, and a time counts from when a request was due: a server that falls behind cannot hide it. Every batch is a real one, signed,
-new, of one of many access points; each rate lasts SECONDS. The rate grows until p99 is over the limit or something else than 202 comes.
+new, of one of many access points; each rate lasts SECONDS. The rate grows until p99 is over the limit or something else than 202 comes. Beside it
+stands the server's processor time for each batch, which other programs on the machine hardly move.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import math
+import os
 import sys
 import tempfile
 import time
@@ -42,6 +44,8 @@ class Round:
     p50_ms: float
     p99_ms: float
     answers: dict[int, int]
+    cpu_ms: float
+    """Of the server, for each batch."""
 
     def holds(self, requests: int) -> bool:
         """True where all were taken and 99 of 100 in time."""
@@ -85,8 +89,15 @@ class Connections:
         return int(head[9:12])
 
 
-async def play(address: str, rate: int, bodies: list[bytes]) -> Round:
-    """Send the bodies at a rate."""
+def cpu_s(pid: int) -> float:
+    """Processor time of a process and its threads. Source: proc(5), /proc/pid/stat, fields 14 and 15."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+async def play(address: str, rate: int, bodies: list[bytes], pid: int) -> Round:
+    """Send the bodies at a rate to the server ``pid``."""
+    before_s = cpu_s(pid)
     connections, took_ms, answers = Connections(address), list[float](), Counter[int]()
     begun = time.perf_counter() + 0.2
 
@@ -98,7 +109,13 @@ async def play(address: str, rate: int, bodies: list[bytes]) -> Round:
 
     await asyncio.gather(*(one(number, body) for number, body in enumerate(bodies)))
     took_ms.sort()
-    return Round(rate, percentile(took_ms, 50), percentile(took_ms, 99), dict(answers))
+    return Round(
+        rate,
+        percentile(took_ms, 50),
+        percentile(took_ms, 99),
+        dict(answers),
+        1000 * (cpu_s(pid) - before_s) / len(bodies),
+    )
 
 
 def measure(seconds: float) -> list[Round]:
@@ -121,20 +138,23 @@ def measure(seconds: float) -> list[Round]:
             cloud.file.read_text().replace(cloud.kinesis_proxy.url, parts.node_emulator("kinesalite"))
         )
         server = Process(cloud, "serve", "--port", "0")
-        address = server.url()
-        uvloop.run(play(address, 50, [body for _, _, body in islice(source, 200)]))  # warm
+        address, pid = server.url(), server.process.pid
+        uvloop.run(play(address, 50, [body for _, _, body in islice(source, 200)], pid))  # warm
         for rate in RATES:
             bodies = [body for _, _, body in islice(source, round(rate * seconds))]
-            rounds.append(uvloop.run(play(address, rate, bodies)))
-            print(
-                f"{rate:6} batches/s  p50 {rounds[-1].p50_ms:7.1f} ms  p99 {rounds[-1].p99_ms:7.1f} ms  {rounds[-1].answers}",
-                flush=True,
-            )
+            rounds.append(uvloop.run(play(address, rate, bodies, pid)))
+            print(told(rounds[-1]), flush=True)
             if not rounds[-1].holds(len(bodies)):
                 break
         server.kill()
         cloud.close()
     return rounds
+
+
+def told(made: Round) -> str:
+    """A line for a person; the load tells how much of the machine was others'."""
+    times = f"p50 {made.p50_ms:7.1f} ms  p99 {made.p99_ms:7.1f} ms  processor {made.cpu_ms:5.2f} ms a batch"
+    return f"{made.rate:6} batches/s  {times}  load {os.getloadavg()[0]:4.1f}  {made.answers}"
 
 
 def main() -> int:
