@@ -40,26 +40,24 @@ class Placer:
         self._settings = settings
         self._inside = SHARE_BEFORE * BURSTS_BEFORE
         self._heard = BURSTS_BEFORE
+        self._usual = log_odds(SHARE_BEFORE)
 
     def place(self, rssi_dbm: Sequence[int], state: ZoneState, age_us: int) -> float:
         """Probability 0..1 that the phone behind these levels (dBm, at least one) was inside; ``state`` is its track's, which takes it in.
         ``age_us`` is how long the track has been heard."""
         odds = odds_inside(rssi_dbm, self._settings)
-        if self._settings.is_calibrated:
-            before, odds = state.odds, self._with_past(odds, state)
-            if before is not None and age_us <= CUSTOMER_US:
-                self._learn(logistic(odds))
+        if not self._settings.is_calibrated:
+            share = logistic(odds)
+        else:
+            past = state.odds
+            if past is not None:
+                odds += self._usual + REMEMBERED * (SUREST if past > SUREST else -SUREST if past < -SUREST else past)
+            share = logistic(odds)
+            if past is not None and age_us <= CUSTOMER_US:
+                self._learn(share)
             state.odds = odds
-        share = logistic(odds)
         state.update(share)
         return share
-
-    def _with_past(self, odds: float, state: ZoneState) -> float:
-        if state.odds is None:
-            return odds
-        past = REMEMBERED * max(-SUREST, min(SUREST, state.odds))
-        share = max(SHARE_LOW, min(SHARE_HIGH, self._inside / self._heard))
-        return odds + past + log(share / (1.0 - share))
 
     def _learn(self, share: float) -> None:
         self._inside += share
@@ -67,3 +65,9 @@ class Placer:
         if self._heard > BURSTS_KEPT:
             self._inside /= 2.0
             self._heard /= 2.0
+        self._usual = log_odds(max(SHARE_LOW, min(SHARE_HIGH, self._inside / self._heard)))
+
+
+def log_odds(share: float) -> float:
+    """log(p / (1 - p)) of a share strictly between 0 and 1."""
+    return log(share / (1.0 - share))
