@@ -145,7 +145,8 @@ class DayPages:
         large, small = self._tiles(viewer, asked, quarters, spoken)
         heard = [t for t in (large or small) if t.value]
         notices = self._notices(viewer, asked, agents, ledger, quarters, spoken) if heard else []
-        if not is_count and is_sparse(quarters.get("visitors", [])):
+        if not is_count and asked.preset == OWN and is_sparse(quarters.get("visitors", [])):
+            # Under another definition a hidden quarter-hour may hold any number (cloud.domain.differences), so no hour can be told.
             starts, step_s = hour_starts(starts, zone), HOUR_S
             quarters = {metric: by_hour(figures, zone) for metric, figures in quarters.items()}
         return {

@@ -11,23 +11,16 @@ from datetime import datetime
 from typing import Any, cast
 
 from sqlalchemy import ColumnElement, Engine, Select, Table, func, select
+from sqlalchemy.sql.base import ReadOnlyColumnCollection
 
 from cloud.accounts.viewer import Viewer, visible_sites
 from cloud.dashboard.ranges import HeardQuarter, HeatCell, heat
 from cloud.databases.people_tables import people_factors, people_shown
 from cloud.databases.tables import agents, day_figures, dwell_buckets, ledger_days, quarter_figures, sites
+from cloud.domain.differences import publish_buckets_as, publish_day_as, publish_quarters_as, shown_presets
 from cloud.domain.people import Factor
-from cloud.domain.publish import (
-    ADDITIVE,
-    PARTS_OF,
-    PUBLISHED,
-    Bucket,
-    Figure,
-    K,
-    publish_buckets,
-    publish_day,
-    publish_quarters,
-)
+from cloud.domain.preset import OWN
+from cloud.domain.publish import ADDITIVE, HIDDEN_MIDDLE, PARTS_OF, PUBLISHED, Bucket, Figure, K
 from cloud.domain.site import Site
 from cloud.fleet.people import factor_of
 from cloud.fleet.registry import site_of
@@ -60,7 +53,7 @@ class Queries:
 
     def day(self, viewer: Viewer, site: str, date: str, preset: str) -> dict[str, Figure]:
         """Metric -> figure of the day."""
-        return publish_day(self._rows(viewer, day_figures, site=site, date=date, preset=preset))
+        return self.days(viewer, [site], [date], preset).get(site, {}).get(date, {})
 
     def people_factor(self, viewer: Viewer, site: str) -> Factor | None:
         """The factor by which the store's page shows people; None where nobody asked for it."""
@@ -76,25 +69,42 @@ class Queries:
         return self.quarters_of_days(viewer, site, [date], preset).get(date, {})
 
     def quarters_of_days(
-        self, viewer: Viewer, site: str, dates: Sequence[str], preset: str
+        self, viewer: Viewer, site: str, dates: Sequence[str], preset: str, metric: str | None = None
     ) -> dict[str, dict[str, list[Figure]]]:
-        """Date -> metric -> its quarter-hours in order of time."""
-        found: dict[str, dict[str, list[Row]]] = {}
+        """Date -> metric (all, or the one) -> its quarter-hours in order of time."""
+        found: dict[str, dict[str, dict[str, list[Row]]]] = {}
         columns = quarter_figures.c
-        for row in self._rows(viewer, quarter_figures, columns.date.in_(dates), site=site, preset=preset):
-            found.setdefault(row["date"], {}).setdefault(row["metric"], []).append(row)
+        where = (columns.date.in_(dates), *_beside(columns, preset), *((columns.metric == metric,) if metric else ()))
+        for row in sorted(self._rows(viewer, quarter_figures, *where, site=site), key=lambda row: int(row["start_ms"])):
+            by_metric = found.setdefault(row["date"], {})
+            by_metric.setdefault(row["metric"], {}).setdefault(row["preset"], []).append(row)
+        shown = self._shown_presets(viewer, site, dates, preset)
         return {
             date: {
-                metric: publish_quarters(sorted(rows, key=lambda row: int(row["start_ms"])))
-                for metric, rows in metrics.items()
+                metric: publish_quarters_as(preset, by_preset, shown.get(date, (OWN,)))
+                for metric, by_preset in metrics.items()
+                if preset in by_preset
             }
             for date, metrics in found.items()
         }
 
     def dwell(self, viewer: Viewer, site: str, date: str, preset: str) -> list[Bucket]:
         """The buckets of the dwell chart, shortest first."""
-        rows = self._rows(viewer, dwell_buckets, site=site, date=date, preset=preset)
-        return publish_buckets(sorted(rows, key=lambda row: int(row["from_s"])))
+        by_preset: dict[str, list[Row]] = {}
+        rows = self._rows(viewer, dwell_buckets, *_beside(dwell_buckets.c, preset), site=site, date=date)
+        for row in sorted(rows, key=lambda row: int(row["from_s"])):
+            by_preset.setdefault(row["preset"], []).append(row)
+        shown = self._shown_presets(viewer, site, [date], preset)
+        return publish_buckets_as(preset, by_preset, shown.get(date, (OWN,)))
+
+    def _shown_presets(self, viewer: Viewer, site: str, dates: Sequence[str], preset: str) -> dict[str, list[str]]:
+        """Date -> the definitions that a day may be shown under; nothing where our own is asked for, which always is."""
+        if preset == OWN:
+            return {}
+        by_date: dict[str, dict[str, list[Row]]] = {}
+        for row in self._rows(viewer, day_figures, day_figures.c.date.in_(dates), site=site):
+            by_date.setdefault(row["date"], {}).setdefault(row["preset"], []).append(row)
+        return {date: shown_presets(by_preset) for date, by_preset in by_date.items()}
 
     def ledger(self, viewer: Viewer, site: str, date: str) -> list[Row]:
         """What each access point heard that day. Counts of frames, not of devices."""
@@ -116,17 +126,19 @@ class Queries:
     def arrivals_until(
         self, viewer: Viewer, site: str, until_ms: dict[str, int], preset: str
     ) -> dict[str, dict[str, float]]:
-        """Date -> metric -> arrivals in the quarter-hours that begin before a time of each date. Sums of fewer than K are left out."""
-        columns, sums = quarter_figures.c, dict[tuple[str, str], float]()
-        where = (columns.date.in_(list(until_ms)), columns.metric.in_(ADDITIVE))
-        for row in self._rows(viewer, quarter_figures, *where, site=site, preset=preset):
-            if row["start_ms"] < until_ms[row["date"]]:
-                key = (row["date"], row["metric"])
-                sums[key] = sums.get(key, 0.0) + (row["value"] or 0.0)
+        """Date -> metric -> arrivals in the quarter-hours that begin before a time of each date; sums of fewer than K are left out.
+
+        Made of what may be shown of each quarter-hour, a hidden one as the middle of what it can be: else two times of asking would tell it.
+        """
         found: dict[str, dict[str, float]] = {}
-        for (date, metric), total in sums.items():
-            if total >= K:
-                found.setdefault(date, {})[metric] = total
+        for date, metrics in self.quarters_of_days(viewer, site, list(until_ms), preset).items():
+            for metric in ADDITIVE:
+                before = [f for f in metrics.get(metric, ()) if (f.start_ms or 0) < until_ms[date]]
+                if preset != OWN and any(figure.is_hidden for figure in before):
+                    continue  # there it may hold any number
+                total = sum(HIDDEN_MIDDLE if figure.is_hidden else figure.value or 0.0 for figure in before)
+                if total >= K:
+                    found.setdefault(date, {})[metric] = total
         return found
 
     # --- several days -----------------------------------------------------------------------------------------------
@@ -142,17 +154,28 @@ class Queries:
         """Store -> date -> metric -> figure. A part asked for without its whole (``PARTS_OF``) would be published blindly: both, or neither."""
         if any(PARTS_OF.get(metric, metric) not in metrics for metric in metrics):
             raise AssertionError("cannot happen: no page asks for a part without its whole")
-        found: dict[str, dict[str, list[Row]]] = {}
+        found: dict[str, dict[str, dict[str, list[Row]]]] = {}
         columns = day_figures.c
-        where = (columns.site.in_(names), columns.date.in_(dates), columns.metric.in_(metrics))
-        for row in self._rows(viewer, day_figures, *where, preset=preset):
-            found.setdefault(row["site"], {}).setdefault(row["date"], []).append(row)
-        return {name: {date: publish_day(rows) for date, rows in sorted(days.items())} for name, days in found.items()}
+        wanted = (columns.metric.in_(metrics),) if preset == OWN else ()  # beside others all counts must be compared
+        where = (columns.site.in_(names), columns.date.in_(dates), *wanted, *_beside(columns, preset))
+        for row in self._rows(viewer, day_figures, *where):
+            by_preset = found.setdefault(row["site"], {}).setdefault(row["date"], {})
+            by_preset.setdefault(row["preset"], []).append(row)
+        return {
+            name: {
+                date: {m: figure for m, figure in publish_day_as(preset, by_preset).items() if m in metrics}
+                for date, by_preset in sorted(days.items())
+                if preset in by_preset
+            }
+            for name, days in found.items()
+        }
 
     def heat(
         self, viewer: Viewer, site: Site, dates: Sequence[str], preset: str, metric: str
     ) -> dict[tuple[int, int], HeatCell]:
         """(weekday, hour of the store) -> mean of a quarter-hour metric over the days."""
+        if preset != OWN:
+            return self._heat_beside(viewer, site, dates, preset, metric)
         columns = quarter_figures.c
         names = (columns.date, columns.start_ms, columns.value, columns.devices)
         query = select(*names).where(
@@ -166,6 +189,25 @@ class Queries:
         with self._database.connect() as connection:
             quarters = [HeardQuarter(*row) for row in connection.execute(query) if row.value is not None]
         return heat(quarters, lambda ms: datetime.fromtimestamp(ms / 1000, zone).hour, is_sum=metric in ADDITIVE)
+
+    def _heat_beside(
+        self, viewer: Viewer, site: Site, dates: Sequence[str], preset: str, metric: str
+    ) -> dict[tuple[int, int], HeatCell]:
+        """The same of another definition, from what of each quarter-hour may be shown; an hour with a hidden one is hidden."""
+        zone, hidden, quarters = site.zone(), set(), list[HeardQuarter]()
+        days = self.quarters_of_days(viewer, site.site, dates, preset, metric)
+        figures = [(date, figure) for date, metrics in days.items() for figure in metrics.get(metric, ())]
+        for date, figure in figures:
+            start = datetime.fromtimestamp((figure.start_ms or 0) / 1000, zone)
+            if figure.is_hidden:
+                hidden.add((start.weekday(), start.hour))
+            if figure.is_hidden or figure.value is not None:
+                quarters.append(HeardQuarter(date, figure.start_ms or 0, figure.value or 0.0, K))
+        cells = heat(quarters, lambda ms: datetime.fromtimestamp(ms / 1000, zone).hour, is_sum=metric in ADDITIVE)
+        return {
+            place: HeatCell(None, cell.days, is_hidden=True) if place in hidden else cell
+            for place, cell in cells.items()
+        }
 
     def dates(self, viewer: Viewer, site: str) -> list[str]:
         """Days with anything heard, newest first."""
@@ -195,6 +237,11 @@ class Queries:
         query: Select[Any] = select(table).where(*equal, *conditions, _visible(viewer, table))
         with self._database.connect() as connection:
             return cast(list[Row], connection.execute(query).mappings().all())
+
+
+def _beside(columns: ReadOnlyColumnCollection[str, Any], preset: str) -> tuple[ColumnElement[bool], ...]:
+    """Our own definition's rows alone; for another all are needed, because what it may show depends on the others."""
+    return (columns.preset == OWN,) if preset == OWN else ()
 
 
 def _visible(viewer: Viewer, table: Table) -> ColumnElement[bool]:

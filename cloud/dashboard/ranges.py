@@ -177,17 +177,45 @@ def heat(
     for (date, hour), found in hours.items():
         if len(found) >= FULL_QUARTERS:
             cells.setdefault((Date.fromisoformat(date).weekday(), hour), []).append(found)
-    published = {place: _cell(found, is_sum=is_sum) for place, found in cells.items()}
-    if is_sum:
-        for weekday in range(7):  # a day's hours add up to a figure that is published elsewhere
-            places = sorted(place for place in published if place[0] == weekday)
-            for at in also_hidden([published[place].value for place in places]):
-                published[places[at]] = HeatCell(None, published[places[at]].days, is_hidden=True)
+    hidden = _hidden_quarters(hours, is_sum=is_sum)
+    concealed = {
+        place: [q.devices for hour in found for q in hour if q.start_ms in hidden] for place, found in cells.items()
+    }
+    published = {place: _cell(found, concealed[place], is_sum=is_sum) for place, found in cells.items()}
+    for weekday in range(7) if is_sum else ():  # a day's hours add up to a figure that is published elsewhere
+        places = sorted(place for place in published if place[0] == weekday)
+        more = [places[n] for n in also_hidden([published[place].value for place in places])]
+        while True:
+            published |= {place: HeatCell(None, published[place].days, is_hidden=True) for place in more}
+            shown = {place: value for place in places if (value := published[place].value) is not None}
+            is_told = _tells([n for place in places if place not in shown for n in concealed[place]])
+            more = sorted((place for place in shown if concealed[place]), key=shown.__getitem__)[:1]
+            if not is_told or not more:
+                break
     return published
 
 
-def _cell(hours: list[list[HeardQuarter]], *, is_sum: bool) -> HeatCell:
-    if 0 < sum(quarter.devices for hour in hours for quarter in hour) < K:
+def _hidden_quarters(hours: Mapping[tuple[str, int], list[HeardQuarter]], *, is_sum: bool) -> set[int]:
+    """When the quarter-hours begin that are hidden where single days are shown (``publish_quarters``)."""
+    by_date: dict[str, list[HeardQuarter]] = {}
+    for (date, _), found in hours.items():
+        by_date.setdefault(date, []).extend(found)
+    hidden = set()
+    for quarters in by_date.values():
+        shown = [None if 0 < quarter.devices < K else quarter.value for quarter in quarters]
+        places = [place for place, value in enumerate(shown) if value is None]
+        hidden |= {quarters[place].start_ms for place in [*places, *(also_hidden(shown) if is_sum else ())]}
+    return hidden
+
+
+def _tells(concealed: Sequence[int]) -> bool:
+    """True where the sum of quarter-hours that are hidden by themselves would tell one of them, or fewer than ``K``."""
+    return len(concealed) == 1 or 0 < sum(concealed) < K
+
+
+def _cell(hours: list[list[HeardQuarter]], concealed: Sequence[int], *, is_sum: bool) -> HeatCell:
+    """``concealed``: the devices of its quarter-hours that are hidden where single days are shown; the others follow from there."""
+    if 0 < sum(quarter.devices for hour in hours for quarter in hour) < K or _tells(concealed):
         return HeatCell(None, len(hours), is_hidden=True)
     values = [sum(q.value for q in hour) / (1 if is_sum else len(hour)) for hour in hours]
     return HeatCell(round(sum(values) / len(values)), len(hours))

@@ -11,6 +11,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 K = 5
+HIDDEN_MIDDLE = 2.0
+"""What a hidden cell counts for in a sum that need not be exact: the middle of 0 to 4."""
 PUBLISHED = ("visitors", "passers_by", "capture_rate", "dwell_median_s", "engaged", "bounced", "residents")
 """Metrics of a day. ``devices`` is not among them: it is the sum of others and would tell a hidden one."""
 PARTS_OF = {"engaged": "visitors", "bounced": "passers_by"}
@@ -53,13 +55,13 @@ def publish_day(rows: Iterable[Mapping[str, Any]]) -> dict[str, Figure]:
             continue
         whole = by_metric.get(PARTS_OF.get(metric, ""))
         rest = whole["devices"] - row["devices"] if whole else 0
-        figures[metric] = _figure(row, is_hidden=row["devices"] < K or 0 < rest < K)
+        figures[metric] = figure_of(row, is_hidden=row["devices"] < K or 0 < rest < K)
     return figures
 
 
 def publish_quarters(rows: Sequence[Mapping[str, Any]]) -> list[Figure]:
     """The quarter-hours of one metric, day and preset, in the order of ``rows``."""
-    figures = [_figure(row, is_hidden=0 < row["devices"] < K, start_ms=row["start_ms"]) for row in rows]
+    figures = [figure_of(row, is_hidden=0 < row["devices"] < K) for row in rows]
     if figures and figures[0].metric in ADDITIVE:
         for place in also_hidden([None if figure.is_hidden else figure.value for figure in figures]):
             figures[place] = _hidden(figures[place])
@@ -82,7 +84,9 @@ def also_hidden(cells: Sequence[float | None]) -> list[int]:
     return [min(shown)[1]] if shown else []
 
 
-def _figure(row: Mapping[str, Any], *, is_hidden: bool, start_ms: int | None = None) -> Figure:
+def figure_of(row: Mapping[str, Any], *, is_hidden: bool) -> Figure:
+    """A row of the database as a figure, hidden where it has a value to hide."""
+    start_ms = row.get("start_ms")
     known = Figure(str(row["metric"]), row["value"], row["low"], row["high"], row["coverage"], False, start_ms)
     return _hidden(known) if is_hidden and row["value"] is not None else known
 
