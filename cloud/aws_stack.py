@@ -119,6 +119,10 @@ def _doubts(parameters: Mapping[str, str], stores: int, known: aws_costs.Prices)
     kind, _ = aws_costs.database(known, stores)
     many = aws_costs.instances(known, stores, float(parameters.get("ConsumerSeconds") or aws_costs.CONSUMER_S))
     doubts = []
+    if parameters.get("DatabaseReady") != "yes":
+        doubts.append(
+            "No instance yet: DatabaseReady is no. Make the database's roles (docs/operations.md, step 5), then deploy with yes."
+        )
     if parameters.get("DatabaseClass") != kind:
         doubts.append(f"The costs are of {kind} and DatabaseClass is {parameters.get('DatabaseClass')}.")
     if many > int(parameters.get("MaxInstances") or 0):
@@ -127,7 +131,11 @@ def _doubts(parameters: Mapping[str, str], stores: int, known: aws_costs.Prices)
 
 
 def _is_made(body: Mapping[str, Any], parameters: Mapping[str, str]) -> bool:
-    conditions = {"ThreeNats": parameters.get("NatGateways") == "3", "HasEmail": bool(parameters.get("AlarmEmail"))}
+    conditions = {
+        "ThreeNats": parameters.get("NatGateways") == "3",
+        "HasEmail": bool(parameters.get("AlarmEmail")),
+        "IsReady": parameters.get("DatabaseReady") == "yes",
+    }
     return conditions.get(body.get("Condition", ""), True)
 
 

@@ -24,6 +24,7 @@ PARAMETERS = {
     "CertificateArn": "arn:aws:acm:eu-west-1:123456789012:certificate/00000000-0000-0000-0000-000000000000",
     "BundleBucket": "bundles",
     "Prefix": "shopwide",
+    "DatabaseReady": "yes",
 }
 PREFIX = PARAMETERS["Prefix"]
 

@@ -14,6 +14,7 @@ from cloud.cli import main
 from cloud.config import CloudConfigError
 
 NEEDED = ("--parameter", "CertificateArn=arn:aws:acm:eu-west-1:1:certificate/x", "--parameter", "BundleBucket=bundles")
+READY = (*NEEDED, "--parameter", "DatabaseReady=yes")
 
 
 @pytest.fixture(scope="module")
@@ -83,6 +84,14 @@ def test_dry_run_says_in_words_what_it_would_create_and_what_that_costs(capsys):
     assert "PostgreSQL in two zones" in said and "stream of batches, on demand" in said
     assert "a store and month" in said and "Nothing was created" in said
     assert "outlives the stack" in said
+    assert "Beanstalk environment" not in said and "No instance yet" in said
+
+
+def test_an_environment_comes_once_the_database_has_its_roles(capsys):
+    """Instances whose migration fails would take the whole stack back with them."""
+    assert main(["aws", "deploy", "--dry-run", *READY]) == 0
+    said = capsys.readouterr().out
+    assert "1  Beanstalk environment" in said and "No instance yet" not in said
 
 
 def test_dry_run_counts_gateways_as_asked_and_says_where_costs_are_of_another_size(capsys):
