@@ -99,18 +99,22 @@ def _open_table(session: SparkSession, table: str, by_day: Sequence[Sequence[str
     reader = session.read.schema(duckdb_columns(table).replace("VARCHAR", "STRING")).option("__globPaths__", "false")
     objects = reader.parquet(*days).withColumn("place", f.col("_metadata.file_path"))
     places = pa.table({"place": _addresses(session, days), "day_no": pa.array(days.values(), pa.int32())})
-    joined = objects.join(f.broadcast(session.createDataFrame(places)), "place").drop("place")
+    joined = objects.join(f.broadcast(session.createDataFrame(places)), "place", "left")
+    # Should Spark ever write an address otherwise than we do, its rows would be of no day: better no figures than figures without them.
+    lost = f.raise_error(f.concat(f.lit("an object of no day: "), f.col("place")))
+    joined = joined.withColumn("day_no", f.coalesce("day_no", lost)).drop("place")
     joined.createOrReplaceTempView(table)
 
 
 def _addresses(session: SparkSession, locations: Iterable[str]) -> list[str]:
-    """Locations as Spark itself writes them beside each row: absolute, with their file system."""
-    jvm: Any = session._jvm
+    """Locations as Spark itself writes them beside each row: absolute, with their file system, percent-encoded."""
+    path: Any = session._jvm.org.apache.hadoop.fs.Path
     configuration = session._jsc.hadoopConfiguration()
     made = []
     for location in locations:
-        path = jvm.org.apache.hadoop.fs.Path(location)
-        made.append(path.getFileSystem(configuration).makeQualified(path).toString())
+        qualified = path(location).getFileSystem(configuration).makeQualified(path(location))
+        # Through text once more: a qualified path begins with file:///, Spark's with file:/.
+        made.append(path(qualified.toString()).toUri().toString())
     return made
 
 
