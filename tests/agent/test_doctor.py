@@ -85,11 +85,11 @@ def config(tmp_path: Path, cloud: ThreadingHTTPServer, monkeypatch: pytest.Monke
 def found(config: Config, subject: str) -> doctor.Finding:
     """The worst finding of a subject."""
     order = list(State)
-    return max((f for f in examine(config, NOW_S) if f.subject == subject), key=lambda f: order.index(f.state))
+    return max((f for f in examine(config, time.time()) if f.subject == subject), key=lambda f: order.index(f.state))
 
 
 def test_a_healthy_agent_is_all_right(config: Config):
-    findings = list(examine(config, NOW_S))
+    findings = list(examine(config, time.time()))
 
     assert [f for f in findings if f.state is not State.OK] == []
     assert exit_code_of(findings) == 0
@@ -108,13 +108,13 @@ def test_a_healthy_agent_is_all_right(config: Config):
 
 def test_the_doctor_changes_nothing(config: Config, tmp_path: Path):
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
-    list(examine(config, NOW_S))
+    list(examine(config, time.time()))
 
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
 
 
 def test_the_cloud_is_asked_with_our_signature(config: Config):
-    list(examine(config, NOW_S))
+    list(examine(config, time.time()))
 
     assert Cloud.asked[0].startswith("/healthz")
     assert Cloud.asked[1].startswith('/v1/agents/self/config Ivizone agent="ap-test", time="')
