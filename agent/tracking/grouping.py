@@ -40,10 +40,10 @@ MIXED_SLACK = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Grouping:
-    """One way of dividing a family: the units, and the log evidence of all of them."""
+class Path:
+    """What joining a family down to one device showed: the log evidence of each number of devices, and the best grouping of all."""
 
-    evidence: float
+    curve: dict[int, float]
     units: tuple[tuple[Scan, ...], ...]
 
 
@@ -128,19 +128,22 @@ class Agglomeration:
         """Least first: the gain's negative, the pair, and whether it was weighed or guessed."""
         heapify(self._queue)
 
-    def path(self) -> dict[int, Grouping]:
-        """Number of devices -> the grouping reached with so many, down to one or to where it is out of the question."""
-        first = self._grouping()
-        groupings, best = {len(self._units): first}, first.evidence
+    def path(self) -> Path:
+        """Every grouping on the way down to one device, or to where it is out of the question."""
+        curve = {len(self._units): self._evidence()}
+        best, units = curve[len(self._units)], self._grouping()
+        highest = best
         while len(self._units) > 1:
             self.join_best()
-            grouping = self._grouping()
-            best = max(best, grouping.evidence)
-            if grouping.evidence < best - HOPELESS:
+            evidence = self._evidence()
+            highest = max(highest, evidence)
+            if evidence < highest - HOPELESS:
                 break
             if len(self._units) <= MOST_DEVICES:
-                groupings[len(self._units)] = grouping
-        return groupings
+                curve[len(self._units)] = evidence
+                if evidence >= best:
+                    best, units = evidence, self._grouping()
+        return Path(curve, units)
 
     def join_down_to(self, number: int) -> None:
         """Join until no more than ``number`` units are left."""
@@ -222,9 +225,11 @@ class Agglomeration:
     def _summary(self, scans: Sequence[Scan]) -> Summary:
         return Summary(scans, log_evidence(scans, self._habits, self._variance))
 
-    def _grouping(self) -> Grouping:
-        evidence = sum(summary.evidence for summary in self._summaries.values())
-        return Grouping(evidence, tuple(map(tuple, self._units.values())))
+    def _evidence(self) -> float:
+        return sum(summary.evidence for summary in self._summaries.values())
+
+    def _grouping(self) -> tuple[tuple[Scan, ...], ...]:
+        return tuple(map(tuple, self._units.values()))
 
 
 def hoped(first: float, second: float, first_size: int, second_size: int, size: int) -> float:

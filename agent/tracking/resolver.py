@@ -14,12 +14,12 @@ from itertools import pairwise
 from agent.tracking.bursts import Burst
 from agent.tracking.counting import Distribution, count, family_sizes, total
 from agent.tracking.estimate import DeviceEstimate
-from agent.tracking.grouping import Agglomeration, Grouping, chains, is_mixed, together
+from agent.tracking.grouping import Agglomeration, Path, chains, is_mixed, together
 from agent.tracking.habits import Habits
 from agent.tracking.likelihood import SHARED_ADDRESS, STILL_VARIANCE
 from agent.tracking.scans import Scan, Unit, gather
 
-MAX_SCANS = 2500
+MAX_SCANS = 2000
 """About 1.5 MB."""
 SILENT_US = 900_000_000
 SCANS_OF_A_DEVICE = 32
@@ -54,21 +54,16 @@ class _Family:
 
 @dataclass(frozen=True, slots=True)
 class _Division:
-    """A family's scans, and its best groupings by number of devices."""
+    """A family's scans, as they were divided; ``mixed`` are those with two counters in one."""
 
-    groupings: dict[int, Grouping]
+    path: Path
     mixed: list[Scan]
 
     def curve(self) -> dict[int, float]:
         """Number of devices -> log evidence. Two counters at once under one address are two devices at least."""
-        curve = {number: grouping.evidence for number, grouping in self.groupings.items()}
-        if len(self.mixed) >= FEWEST_MIXED:
-            curve = {number: evidence for number, evidence in curve.items() if number > 1} or {2: 0.0}
-        return curve
-
-    def best(self) -> tuple[tuple[Scan, ...], ...]:
-        number = max(self.groupings, key=lambda number: (self.groupings[number].evidence, -number))
-        return self.groupings[number].units
+        if len(self.mixed) < FEWEST_MIXED:
+            return self.path.curve
+        return {number: evidence for number, evidence in self.path.curve.items() if number > 1} or {2: 0.0}
 
 
 class Resolver:
@@ -188,7 +183,7 @@ class Resolver:
 
     def _number(self, division: _Division) -> None:
         """Give each device of the best grouping a number, and each mixed scan that of the nearest in time."""
-        units = [Unit(list(scans)) for scans in division.best()]
+        units = [Unit(list(scans)) for scans in division.path.units]
         for unit in sorted(units, key=lambda unit: unit.scans[0].first_us):
             unit.number = self._next_number
             self._next_number += 1
@@ -229,7 +224,7 @@ class Resolver:
         """Devices that are silent leave; of the others the last scans stay, and speak for the earlier ones."""
         self._number(division)
         kept: list[Scan] = []
-        for scans in division.best():
+        for scans in division.path.units:
             if scans[-1].last_us < silent_us:
                 self._certain += 1
                 continue
@@ -268,7 +263,7 @@ def restlessness(chains_of_scans: Iterable[Sequence[Scan]]) -> float:
     return min(WALKING_VARIANCE, max(STILL_VARIANCE, typical * typical / 2.0))
 
 
-def in_stretches(units: list[list[Scan]], habits: Habits, variance: float) -> dict[int, Grouping]:
+def in_stretches(units: list[list[Scan]], habits: Habits, variance: float) -> Path:
     """Groupings of units in order of time. Too many to compare each with each are first joined among their neighbours in time."""
     if len(units) > CROWDED * MAX_UNITS:
         units = by_track(units)
