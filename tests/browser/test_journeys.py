@@ -127,6 +127,41 @@ def test_a_token_made_on_the_page_works_until_it_is_revoked(world):
     assert page.evaluate(ask, token) == 401
 
 
+def test_an_owner_invites_somebody_who_comes_in_and_is_removed_again(world):
+    owner, guest = world.window("owner@other"), world.window()
+    owner.goto("/account")
+    owner.get_by_label("Name or e-mail address").fill("anna@other")
+    owner.get_by_label("installer: sets up").check()
+    owner.get_by_role("button", name="Make the link").click()
+    guest.goto(owner.locator("[data-link]").inner_text())
+    guest.get_by_label("Password").fill(PASSWORD)
+    guest.get_by_role("button", name="Save and sign in").click()
+    guest.get_by_role("heading", level=1).wait_for()
+    assert guest.goto("/sites/theirs-00").status == 403, "an installer sees no figures"
+
+    owner.goto("/account")
+    owner.locator("li", has_text="anna@other").get_by_text("Change").click()
+    owner.locator("li", has_text="anna@other").get_by_role("button", name="Remove").click()
+    owner.locator(".people li", has_text="anna@other").wait_for(state="detached")
+    guest.goto("/account")
+    assert "/sign-in" in guest.url
+
+
+def test_a_group_is_made_compared_and_dissolved(world):
+    page = world.window("owner@main")
+    page.goto("/stores/groups")
+    page.get_by_label("Name of the group").last.fill("The north")
+    page.get_by_label("Lyon 1").last.check()
+    page.get_by_role("button", name="Make the group").click()
+    page.get_by_role("link", name="Compare these stores").click()
+    page.get_by_role("heading", level=1, name="The north").wait_for()
+    assert page.locator("tbody tr").count() == 1
+    page.goto("/stores/groups")
+    page.get_by_text("Change or dissolve").click()
+    page.get_by_role("button", name="Dissolve the group").click()
+    page.get_by_role("heading", name="There is no group yet.").wait_for()
+
+
 def test_the_guide_leads_an_installer_to_a_code_and_a_sign(world):
     page = world.window("installer@other")
     page.goto("/setup")

@@ -1,26 +1,14 @@
-"""How the pages look and read: nothing runs over the edge, axe finds nothing serious, and each is near its golden picture.
-
-The pictures are compared shrunk, with a tolerance: fonts differ a little between machines, a missing chart or a lost colour scheme does
-not pass. `IVIZONE_GOLDEN=write make test-browser` makes them anew; look at the difference before committing it.
-"""
+"""How the merchant's pages look and read: nothing runs over the edge, axe finds nothing serious, each is near its golden picture."""
 
 from __future__ import annotations
 
-import io
-import os
 from pathlib import Path
 
 import pytest
-
-pytest.importorskip("PIL", reason="the extra 'browser' is not installed; run: make test-browser")
-from PIL import Image, ImageChops, ImageStat
+from support.pictures import TOLERANCE, difference, golden, look
 
 PHONE, DESK = (390, 844), (1440, 900)
-GOLDEN = Path(__file__).parent / "golden"
 AXE = Path(__file__).resolve().parents[2] / "build" / "browser" / "node_modules" / "axe-core" / "axe.min.js"
-TOLERANCE = 6.0
-"""Mean difference of a pixel of the shrunk pictures, of 255."""
-SHRUNK = 4
 PAGES = {
     "sign-in": ("/sign-in", None),
     "day": ("/sites/store-00?date=2026-11-20", "owner@main"),
@@ -29,6 +17,7 @@ PAGES = {
     "report": ("/sites/store-00/report?week=2026-W46", "owner@main"),
     "fleet": ("/fleet", "owner@main"),
     "agent": ("/fleet/ap-store-00", "owner@main"),
+    "groups": ("/stores/groups", "owner@main"),
     "setup": ("/sites/store-00/setup", "owner@main"),
     "sign": ("/p/store-00/sign?lang=fr", None),
     "account": ("/account", "owner@main"),
@@ -77,23 +66,8 @@ def test_nothing_runs_over_the_edge_and_axe_finds_nothing_serious(world, name, s
 )
 @pytest.mark.parametrize("name", KEPT)
 def test_a_page_looks_as_it_did(world, name, size, scheme):
-    page = opened(world, name, size, scheme)
-    shot = Image.open(io.BytesIO(page.screenshot(full_page=True))).convert("RGB")
-    small = shot.resize((shot.width // SHRUNK, shot.height // SHRUNK), Image.Resampling.BOX)
-    path = GOLDEN / f"{name}-{size[0]}-{scheme}.png"
-    if os.environ.get("IVIZONE_GOLDEN") == "write":
-        small.quantize(64).save(path, optimize=True)
-    golden = Image.open(path).convert("RGB")
-
-    assert abs(small.height - golden.height) <= golden.height * 0.04, "longer or shorter than it was"
-    height = min(small.height, golden.height)
-    box = (0, 0, golden.width, height)
-    difference = ImageStat.Stat(ImageChops.difference(small.crop(box), golden.crop(box))).mean
-    assert max(difference) < TOLERANCE, f"differs by {difference}; look at it, and if it should: IVIZONE_GOLDEN=write"
+    look(opened(world, name, size, scheme), f"{name}-{size[0]}-{scheme}")
 
 
 def test_the_control_another_page_is_not_near_a_golden_picture():
-    day, silent = (Image.open(GOLDEN / f"{name}-1440-light.png").convert("RGB") for name in ("day", "silent"))
-    box = (0, 0, day.width, min(day.height, silent.height))
-
-    assert max(ImageStat.Stat(ImageChops.difference(day.crop(box), silent.crop(box))).mean) > TOLERANCE
+    assert difference(golden("day-1440-light"), golden("silent-1440-light")) > TOLERANCE

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from support.accounts import People
 from support.clouds import Clock, served
+from support.pictures import TOLERANCE, difference, golden, look
 
 from cloud.domain.site import Site, parse_hours
 from cloud.embedded import Embedded
@@ -43,9 +45,9 @@ class Street:
         return page
 
 
-@pytest.fixture(scope="module")
-def open_street(tmp_path_factory, chromium):
-    embedded = Embedded(tmp_path_factory.mktemp("street"), Clock())
+@contextmanager
+def made_street(folder, chromium):
+    embedded = Embedded(folder, Clock())
     hours = parse_hours("10:00-19:00")
     embedded.fleet.add_site(
         Site("cafe", "Café du Marché", "Europe/Paris", "consent", opening_hours=hours, merchant="main")
@@ -57,15 +59,40 @@ def open_street(tmp_path_factory, chromium):
     embedded.close()
 
 
+@pytest.fixture(scope="module")
+def open_street(tmp_path_factory, chromium):
+    with made_street(tmp_path_factory.mktemp("street"), chromium) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def unchanged_street(tmp_path_factory, chromium):
+    """Where no test writes or stops an offer, so that its pages look the same whatever ran before."""
+    with made_street(tmp_path_factory.mktemp("unchanged"), chromium) as made:
+        yield made
+
+
+@contextmanager
+def watched(street):
+    """No test passes where a page complained."""
+    street.trouble.clear()
+    yield street
+    for context in street.contexts:
+        context.close()
+    street.contexts.clear()
+    assert [text for text in street.trouble if "status of 4" not in text] == []
+
+
 @pytest.fixture
 def street(open_street):
-    """No test passes where a page complained."""
-    open_street.trouble.clear()
-    yield open_street
-    for context in open_street.contexts:
-        context.close()
-    open_street.contexts.clear()
-    assert [text for text in open_street.trouble if "status of 4" not in text] == []
+    with watched(open_street) as made:
+        yield made
+
+
+@pytest.fixture
+def unchanged(unchanged_street):
+    with watched(unchanged_street) as made:
+        yield made
 
 
 def wiped(page):
@@ -176,14 +203,14 @@ def shopper_page(street, size, scheme, path):
     if path == "mine":
         page.get_by_role("link", name="My data").click()
         page.get_by_role("button", name="Erase everything").wait_for()
-    if path in ("privacy", "sign", "till"):
+    if path in ("privacy", "sign", "till", "opt-out"):
         page.goto(f"/p/cafe/{path}")
     return page
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("size", PHONES)
-@pytest.mark.parametrize("path", ["", "drawn", "mine", "privacy", "sign", "till"])
+@pytest.mark.parametrize("path", ["", "drawn", "mine", "privacy", "sign", "till", "opt-out"])
 def test_nothing_runs_over_the_edge_and_axe_finds_nothing(street, path, size, scheme):
     page = shopper_page(street, PHONES[size], scheme, path)
 
@@ -206,6 +233,18 @@ def test_the_merchants_side_is_as_clean(street, path, size, scheme):
 
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     assert serious(page) == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("size", [PHONES["usual"], DESK], ids=["390", "1440"])
+@pytest.mark.parametrize("path", ["", "drawn", "privacy", "sign"])
+def test_the_shoppers_page_looks_as_it_did(unchanged, path, size, scheme):
+    look(shopper_page(unchanged, size, scheme, path), f"shopper-{path or 'page'}-{size[0]}-{scheme}")
+
+
+def test_the_control_a_drawn_code_is_seen_and_dark_is_not_light():
+    assert difference(golden("shopper-page-390-light"), golden("shopper-page-390-dark")) > TOLERANCE
+    assert difference(golden("shopper-page-390-light"), golden("shopper-drawn-390-light")) > TOLERANCE
 
 
 def serious(page) -> list[str]:
