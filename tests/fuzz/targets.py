@@ -40,10 +40,11 @@ PAGES = (
     "/", "/stores", "/sites/shop", "/sites/shop/figures.json", "/sites/shop/weeks", "/sites/shop/report", "/fleet", "/account", "/setup",
     "/sites/shop/setup", "/p/shop/sign", "/api/v1/openapi.json", "/api/v1/sites", "/api/v1/sites/shop/days", "/api/v1/sites/shop/quarters",
     "/api/v1/sites/shop/dwell", "/api/v1/sites/shop/ledger", "/api/v1/export", "/p/shop", "/p/shop/till", "/sign-in", "/welcome/x", "/metrics",
+    "/p/shop/opt-out", "/v1/agents/self/opt-outs", "/v1/agents/self/config",
 )  # fmt: skip
 FORMS = (
     "/p/shop", "/p/shop/join", "/p/shop/consent", "/p/shop/till", "/p/shop/till/check", "/p/shop/till/redeem", "/sign-in", "/language",
-    "/v1/enrol", "/v1/batches",
+    "/v1/enrol", "/v1/batches", "/p/shop/opt-out", "/v1/agents/self/key",
 )  # fmt: skip
 """Paths that do not exist answer 404, which is a refusal like another."""
 

@@ -3,24 +3,36 @@
 from __future__ import annotations
 
 import struct
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from support.batches import START_MS, batch, sighting, signed
+from support.clouds import Clock, Cloud, served
 from support.frames import HT, RATES, SSID, T0_US, block, pcap, probe, radiotap, with_fcs
+from support.stand_in_cloud import Answer, stand_in_cloud
 
+from agent.config import CONFIG_MAX, ConfigError, parse_config
 from agent.dot11 import decoder
 from agent.dot11.decoder import BODIES_KEPT, BODY_KEPT_BYTES, LAYOUTS_KEPT, Decoder
+from agent.privacy import opt_out
+from agent.privacy.errors import OptOutsMalformed
+from agent.privacy.opt_out import OptOuts
 from agent.sources.errors import UbusMalformed
 from agent.sources.pcap import BLOCK_BYTES_MAX, FRAME_BYTES_MAX, PcapSource
 from agent.sources.ubus import MESSAGE_BYTES_MAX, MessageReader
-from agent.wire import cose
+from agent.upload.https import MAX_ANSWER_BYTES, Connection
+from agent.wire import cose, receipts
 from agent.wire.cbor import MAX_DEPTH, decode
 from agent.wire.codec import decode_batch, encode_batch
 from agent.wire.cose import PROTECTED_KEPT, open_message, sign_message
 from agent.wire.errors import CborError, MessageMalformed, WireError
-from agent.wire.limits import MAX_SIGHTINGS, MAX_TEXT_BYTES
+from agent.wire.limits import MAX_COMPRESSED_BYTES, MAX_INFLATED_BYTES, MAX_SIGHTINGS, MAX_TEXT_BYTES
+from agent.wire.receipts import ReceiptError, verify_chain
+from cloud.accounts.gate import MAX_FORM_BYTES
+from cloud.domain import opt_out as stores
+from cloud.ingest.app import MAX_ENROL_BYTES
 
 
 def refuses(call: Callable[[], object], *errors: type[Exception]) -> bool:
@@ -110,3 +122,57 @@ def test_names_of_strangers_do_not_fill_the_memory_of_ingest():
         open_message(sign_message(b"", f"stranger-{number}", lambda _: bytes(64)))
 
     assert cose._agent_of.cache_info().currsize <= PROTECTED_KEPT
+
+
+@pytest.mark.parametrize("more", [0, 1])
+def test_a_message_has_at_most_max_compressed_bytes(more: int):
+    message = b"\xd2" + bytes(MAX_COMPRESSED_BYTES - 1 + more)
+    with pytest.raises(WireError) as error:
+        open_message(message)
+    assert ("at most" in str(error.value)) == bool(more)
+
+
+@pytest.mark.parametrize("more", [0, 1])
+def test_a_payload_has_at_most_max_inflated_bytes(more: int):
+    with pytest.raises(WireError) as error:
+        decode_batch(zlib.compress(bytes(MAX_INFLATED_BYTES + more)))
+    assert type(error.value).__name__ == ("MessageTooLarge" if more else "BatchMalformed")
+
+
+@pytest.mark.parametrize("more", [0, 1])
+def test_a_configuration_has_at_most_config_max(more: int):
+    assert refuses(lambda: parse_config("#" * (CONFIG_MAX + more), "agent.yaml"), ConfigError) == bool(more)
+
+
+@pytest.mark.parametrize("more", [0, 1])
+def test_of_a_clouds_answer_at_most_max_answer_bytes_are_read(more: int):
+    with stand_in_cloud(Answer(200, bytes(MAX_ANSWER_BYTES + more))) as cloud:
+        assert len(Connection(cloud.url).request("GET", "/").body) == MAX_ANSWER_BYTES
+
+
+def test_a_filter_of_opt_outs_has_at_most_max_bytes_on_both_sides():
+    assert OptOuts(bytes(opt_out.MAX_BYTES)) and opt_out.MAX_BYTES <= MAX_ANSWER_BYTES
+    assert refuses(lambda: OptOuts(bytes(opt_out.MAX_BYTES + opt_out.SECTION_BYTES)), OptOutsMalformed)
+    assert (opt_out.SECTION_BYTES, opt_out.MAX_SECTIONS) == (stores.SECTION_BYTES, stores.MAX_SECTIONS)
+
+
+def test_a_receipt_has_at_most_max_line_bytes():
+    line = '{"receipt":"' + "x" * receipts.MAX_LINE_BYTES + '"}'
+    with pytest.raises(ReceiptError, match="line 1 is no receipt"):
+        verify_chain([line], lambda *_: True)
+
+
+def test_forms_and_requests_of_access_points_have_a_longest(tmp_path: Path):
+    cloud = Cloud(tmp_path, clock=Clock())
+    try:
+        with served(cloud.embedded.app(works=False)) as client:
+            for path in ("/v1/enrol", "/v1/agents/self/key"):
+                status = client.post(path, content=b"x" * (MAX_ENROL_BYTES + 1)).status_code
+                assert status in (400, 413), path
+            form = f"device=00:00:5e:00:53:01&x={'x' * MAX_FORM_BYTES}"
+            answer = client.post(
+                "/p/shop/opt-out", content=form, headers={"Content-Type": "application/x-www-form-urlencoded"}
+            )
+            assert "no Wi-Fi address" in answer.text, "a form that is too long has no fields"
+    finally:
+        cloud.close()
