@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
@@ -11,6 +12,7 @@ from benchmarks.report import Row, Section, at_most, show
 from benchmarks.rounds import alternate, ratio
 
 PEAK_MB = 40
+TRACKING_MB = 4
 GROWTH = 1.05
 """Peaks of two runs of one command differ by a few percent; a leak over nine more days would be far beyond it."""
 
@@ -44,6 +46,28 @@ def memory_section(day: Path, days: Path, many: int, phones: Sequence[Path], con
         f"included, {rounds} rounds, median. An interpreter that does nothing has {show(run((PYTHON, '-c', 'pass')).peak_mb, 'MB')}."
     )
     return Section("Peak memory of a replay", method, rows)
+
+
+def tracking_section(live: int, resolved: int) -> Section:
+    """What tracking holds while a multitude of addresses goes by."""
+
+    def held_mb(what: str, addresses: int) -> float:
+        return int(json.loads(run((PYTHON, "-m", "benchmarks.multitude", what, str(addresses))).output)["bytes"]) / 1e6
+
+    return Section(
+        "Memory of tracking",
+        "Most bytes that Python's own allocator gave the trackers at any time (`tracemalloc`, units of 1,000,000 bytes), with the default caps and "
+        "the highest number of models that they remember; every address is heard once, 50 a second.",
+        [
+            at_most(f"live, {live:,} addresses", held_mb("live", live), TRACKING_MB, "MB"),
+            at_most(
+                f"live and the resolver of `count`, {resolved:,} addresses",
+                held_mb("resolver", resolved),
+                TRACKING_MB,
+                "MB",
+            ),
+        ],
+    )
 
 
 def start_up_section(one_frame: Path, config: Path, rounds: int) -> Section:

@@ -39,6 +39,8 @@ class Sizes:
     uses_phones: bool
     """Where their captures are here."""
     day_shoppers: int
+    live_addresses: int
+    resolved_addresses: int
     days: int
     """The longer capture of the memory case, in days."""
     start_ups: int
@@ -58,6 +60,8 @@ FULL = Sizes(
     repeats=3,
     uses_phones=True,
     day_shoppers=500,
+    live_addresses=1_000_000,
+    resolved_addresses=20_000,
     days=10,
     start_ups=11,
     full_shoppers=2000,
@@ -74,6 +78,8 @@ QUICK_SIZES = Sizes(
     repeats=1,
     uses_phones=False,
     day_shoppers=4,
+    live_addresses=2000,
+    resolved_addresses=500,
     days=2,
     start_ups=1,
     full_shoppers=40,
@@ -144,6 +150,10 @@ def _memory(folder: Path, sizes: Sizes) -> Iterator[Section]:
     yield footprint.memory_section(day, days, sizes.days, captures, _config(folder), sizes.rounds)
 
 
+def _tracking(_folder: Path, sizes: Sizes) -> Iterator[Section]:
+    yield footprint.tracking_section(sizes.live_addresses, sizes.resolved_addresses)
+
+
 def _start_up(folder: Path, sizes: Sizes) -> Iterator[Section]:
     one_frame = inputs.simulated_day(folder, sizes.day_shoppers).first_frame
     yield footprint.start_up_section(one_frame, _config(folder), sizes.start_ups)
@@ -168,6 +178,7 @@ def _simulator(folder: Path, sizes: Sizes) -> Iterator[Section]:
 CASES: dict[str, Callable[[Path, Sizes], Iterator[Section]]] = {
     "speed": _speed,
     "memory": _memory,
+    "tracking": _tracking,
     "bytes": _bytes,
     "start-up": _start_up,
     "ingest": _ingest,

@@ -14,14 +14,14 @@ from benchmarks.processes import AGENT, PYTHON, BenchError, run
 from benchmarks.report import Row, Section, at_least, at_most, show
 from benchmarks.rounds import alternate, ratio
 
-SCAPY_TIMES, TSHARK_TIMES = 100, 5
-"""Promised of the pipeline, on the captures of real phones."""
+SCAPY_TIMES, COUNT_TIMES, TSHARK_TIMES = 100, 60, 5
+"""Promised of the pipeline, and of the count with its second look at all bursts, on the captures of real phones."""
 SIMULATOR_LONGEST_S = 60
 METHOD = """\
 The whole agent is `ivizone-agent replay`: reading the file, decoding, tracking, placing, pseudonyms, sightings, encoding and Ed25519
 signatures. The others only take fields (time, address, sequence number, signal, channel, element numbers) out of the same file. Each is a
 process of its own; its figure is frames / (processor seconds for the whole capture - processor seconds for the capture's first frame), so
-nobody's start-up counts. {rounds} rounds of all four in turn, scapy once and the
+nobody's start-up counts. {rounds} rounds of all in turn, scapy once and the
 faster ones {repeats} times in each, of which the median counts; ratios are the median of the rounds' own ratios."""
 
 
@@ -38,6 +38,7 @@ def tools(config: Path) -> list[Tool]:
     """Those that are here: tshark may not be."""
     found = [
         Tool("agent", lambda capture: (*AGENT, "replay", str(capture), "--json", "--config", str(config)), True),
+        Tool("count", lambda capture: (*AGENT, "count", str(capture), "--json", "--config", str(config)), True),
         Tool("scapy", lambda capture: (PYTHON, "-m", "benchmarks.dissectors", "scapy", str(capture)), False),
         Tool("dpkt", lambda capture: (PYTHON, "-m", "benchmarks.dissectors", "dpkt", str(capture)), True),
     ]
@@ -67,6 +68,12 @@ def section(capture: Input, config: Path, rounds: int, repeats: int, *, is_promi
             rows.append(at_least(what, ratio(found["agent"], found[name]), times, "times"))
         else:
             rows.append(Row(what, show(ratio(found["agent"], found[name]), "times")))
+    times = ratio(found["count"], found["scapy"])
+    rows.append(
+        at_least("count / scapy", times, COUNT_TIMES, "times")
+        if is_promised
+        else Row("count / scapy", show(times, "times"))
+    )
     return Section(
         f"Frames per second: {capture.name}, {capture.frames:,} frames",
         METHOD.format(rounds=rounds, repeats=repeats),
@@ -75,7 +82,11 @@ def section(capture: Input, config: Path, rounds: int, repeats: int, *, is_promi
 
 
 def _title(name: str) -> str:
-    return "whole agent, capture in, signed batches out" if name == "agent" else f"{name}, the fields alone"
+    ours = {
+        "agent": "whole agent, capture in, signed batches out",
+        "count": "`ivizone-agent count`, devices resolved with all bursts at hand",
+    }
+    return ours.get(name, f"{name}, the fields alone")
 
 
 def simulator_section(folder: Path, shoppers: int) -> Section:

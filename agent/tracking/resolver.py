@@ -189,6 +189,8 @@ class Resolver:
             self._next_number += 1
         for scan in division.mixed:
             scan.unit = min(units, key=lambda unit: _distance(unit, scan))
+        for unit in units:
+            unit.scans = []  # a scan that stays would keep all that were settled
 
     # --- the cap ------------------------------------------------------------------------------------------------------
 

@@ -21,8 +21,10 @@ ROWS = {
         "agent / scapy",
         "agent / dpkt",
         "agent / tshark",
+        "count / scapy",
     ),
     "Peak memory of a replay": ("a simulated day", "such days in one capture", "the longer one / the shorter one"),
+    "Memory of tracking": ("live, 2,000 addresses", "live and the resolver of `count`, 500 addresses"),
     "Bytes per sighting": ("batches of 200 sightings", "batches of 300 sightings"),
     "Start-up": ("`python -c pass`", "`ivizone-agent version`", "`ivizone-agent replay` of one frame"),
     "Ingest": (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from random import Random
 
 import pytest
@@ -11,6 +12,7 @@ from agent.dot11.probe_request import ProbeRequest
 from agent.tracking import resolver as resolver_module
 from agent.tracking.estimate import DeviceEstimate
 from agent.tracking.resolver import Resolver
+from agent.tracking.scans import Scan
 from agent.tracking.tracker import Tracker, TrackingSettings
 
 S = 1_000_000
@@ -292,3 +294,4 @@ def test_a_multitude_leaves_no_more_than_the_room_for_scans(monkeypatch: pytest.
         tracker.observe(ProbeRequest(local(n), n * 997 % 4096, -60 - n % 7, 6, ELEMENTS), n * 3 * S)
         assert resolver.scans_kept() <= 61
     assert resolver.addresses_kept() <= 100
+    assert sum(1 for kept in gc.get_objects() if isinstance(kept, Scan)) <= 61
