@@ -11,6 +11,8 @@ from typing import BinaryIO
 
 MAX_LINE_BYTES = 8192
 MAX_HEADERS = 100
+MAX_INTERIM = 10
+"""Of "wait" and "early hints", behind which the answer itself follows (RFC 9110, section 15.2)."""
 WITHOUT_BODY = (204, 304)
 BROKEN = "answer is no HTTP/1.1"
 
@@ -45,11 +47,13 @@ def read_answer(stream: BinaryIO, body_limit: int) -> Answer:
 
     Raises NotHttp, and OSError from the stream.
     """
-    version, status = _status(stream)
-    headers = _headers(stream)
-    while 100 <= status < 200:  # "wait", "early hints": the answer itself follows (RFC 9110, section 15.2)
+    for _ in range(MAX_INTERIM + 1):
         version, status = _status(stream)
         headers = _headers(stream)
+        if status >= 200:
+            break
+    else:
+        raise NotHttp(f"{BROKEN}: more than {MAX_INTERIM} interim answers")
     body, is_whole = _body(stream, status, headers, body_limit)
     says_close = "close" in headers.get("connection", "").lower() or version == "HTTP/1.0"
     return Answer(status, headers, body, is_whole and not says_close)

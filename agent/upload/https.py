@@ -88,9 +88,9 @@ class Connection:
     def close(self) -> None:
         """Close the connection; the next request opens another."""
         if self._socket is not None:
-            with suppress(OSError):
-                self._stream.close()
-                self._socket.close()
+            for part in (self._stream, self._socket):
+                with suppress(OSError):
+                    part.close()
             self._socket = None
 
     def _exchange(self, message: bytes) -> Response:

@@ -66,6 +66,8 @@ def test_an_answer_ends_where_the_standard_says(raw: bytes, status: int, body: b
         pytest.param(b"HTTP/1.1 200 OK\r\n" + b"A: 1\r\n" * (MAX_HEADERS + 1) + b"\r\n", id="too many headers"),
         pytest.param(b"HTTP/1.1 200 OK\r\nA: " + b"x" * MAX_LINE_BYTES + b"\r\n\r\n", id="a header too long"),
         pytest.param(b"HTTP/1.1 100 Go on\r\n\r\n", id="only a promise"),
+        pytest.param(b"HTTP/1.1 100 Go on\r\n\r\n" * 20, id="promises without end"),
+        pytest.param(b"HTTP/1.1 099 Odd\r\n\r\n", id="a status below all"),
     ],
 )
 def test_what_is_no_answer_is_said_to_be_none(raw: bytes):
