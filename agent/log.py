@@ -1,6 +1,6 @@
 """Logging: structlog, events as past-tense facts, nothing that could name a phone (shell).
 
-structlog is loaded with the first line that is written: on an access point it costs 13 MB of memory, and a replay or a
+structlog is loaded with the first line that is written, without what it brings and nobody uses (``agent.frugal``): a replay or a
 count that has nothing to say does not need it. Event names stand in docs/events.yaml; a test makes sure.
 """
 
