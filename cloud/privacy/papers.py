@@ -150,7 +150,7 @@ def facts_in_words(spoken: Language, facts: Facts) -> list[tuple[str, str]]:
         ("zone", f"{site.time_zone}"),
         ("hours", _hours(spoken, facts)),
         ("access_points", spoken.number(len(facts.access_points))),
-        ("scale", spoken.say("dpia.scale", days=scale.days, **means)),
+        ("scale", spoken.say("dpia.scale", days=scale.days, **means) if scale.days else spoken.say("dpia.scale.none")),
         (
             "opt_outs",
             spoken.say("dpia.opt_outs" if facts.opt_out_sections else "dpia.opt_outs.none", n=facts.opt_out_sections),

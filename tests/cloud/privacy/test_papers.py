@@ -93,13 +93,13 @@ def test_what_the_merchant_sets_is_what_the_sheet_says(clouds):
 
 def test_the_scale_is_that_of_published_figures_only(clouds):
     cloud = clouds["consent"]
-    assert "0 days with figures" in made(cloud, "en")["dpia"]
+    assert "no day has been counted yet" in made(cloud, "en")["dpia"]
     cloud.take(heard(0, *busy_hour(visitors=12, passers_by=3)))
     cloud.clock.ms += 24 * 3_600_000
 
     text = made(cloud, "en")["dpia"]
 
-    assert "1 days with figures; a day on average 12 visitors, not given passers-by" in text, "three are hidden"
+    assert "days with figures: 1; on average a day 12 visitors, not given passers-by" in text, "three are hidden"
 
 
 def test_objections_are_told_without_their_number(clouds):
