@@ -19,7 +19,7 @@ from agent.tracking.habits import Habits
 from agent.tracking.likelihood import SHARED_ADDRESS, STILL_VARIANCE
 from agent.tracking.scans import Scan, Unit, gather
 
-MAX_SCANS = 2000
+MAX_SCANS = 2500
 """About 1.5 MB."""
 SILENT_US = 900_000_000
 SCANS_OF_A_DEVICE = 32
