@@ -90,6 +90,22 @@ def test_after_ten_failures_even_the_right_password_waits(client, people):
     assert answer.status_code == 429 and "15 minutes" in answer.text
 
 
+def test_behind_a_proxy_each_network_is_counted_for_itself_and_by_every_instance(cloud, people, monkeypatch):
+    """Else everybody would share the proxy's address, and three strangers would lock the whole shop out."""
+    monkeypatch.setitem(LIMITS, "address", 3)
+    people.with_password("owner@main")
+    with served(app_of(cloud)) as one, served(app_of(cloud)) as other:
+        for client in (one, other):
+            client.headers["X-Forwarded-For"] = "203.0.113.9"
+        failed = [
+            sign_in(client, f"user-{n}", "wrong").status_code for n, client in enumerate((one, other, one, other))
+        ]
+        other.headers["X-Forwarded-For"] = "198.51.100.4"
+
+        assert failed == [401, 401, 401, 429]
+        assert sign_in(other, "owner@main").status_code == 303
+
+
 def test_signing_out_ends_the_session_on_the_server_too(client, people):
     sign_in(client, people.with_password("owner@main"))
     secret = client.cookies["ivizone_session"]
