@@ -12,6 +12,7 @@ import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -98,20 +99,8 @@ def main() -> None:
     print("\n".join(costs(results)))
     for name, (title, command, words) in OUTPUTS.items() if len(sys.argv) > 2 else ():
         said = (Path(sys.argv[2]) / f"{name}.txt").read_text().strip("\n")
-        print(
-            "\n".join(
-                [
-                    "",
-                    f"## {title}",
-                    "",
-                    words,
-                    "",
-                    f"    {command}",
-                    "",
-                    *(f"    {line}".rstrip() for line in said.splitlines()),
-                ]
-            )
-        )
+        quoted = (f"    {line}".rstrip() for line in said.splitlines())
+        print("\n".join(["", f"## {title}", "", fill(words, 150), "", f"    {command}", "", *quoted]))
 
 
 def rates(results: dict[str, Result]) -> Iterator[str]:
@@ -189,7 +178,7 @@ def costs(results: dict[str, Result]) -> Iterator[str]:
             share = 100 * result["cpu_s"] / result["seconds"]
             own = memory["RssAnon"]
             yield (
-                f"| {place} | {share:.1f} % of a core | {memory['VmRSS'] / 1024:.1f} MB | {own / 1024:.1f} MB | "
+                f"| {place} | {share:.1f} % of a core | {memory['VmRSS'] * 1024 / 1e6:.1f} MB | {own * 1024 / 1e6:.1f} MB | "
                 f"{first_s:.1f} s | {result['stop_s']:.1f} s |"
             )
 
