@@ -97,6 +97,7 @@ class SpoolDelivery:
         self._changed = threading.Condition()
         self._stopping = False
         self._locked_out = False
+        self._next_try_s = 0.0  # by the monotonic clock; 0 while one is under way
         self._given_up = 0
         self._spool_trouble = ""
         self._last_taken_s = time.monotonic()
@@ -157,13 +158,17 @@ class SpoolDelivery:
             return sum(1 + gone.told for gone in given_up) + self._spool.lost_batches - lost_before
 
     def finish(self, within_s: float) -> None:
-        """Wait until nothing is left, the cloud is lost, or the time is over; then stop the worker."""
+        """Wait until nothing is left, the cloud is lost or will not be asked in time, or the time is over; then stop the worker."""
         deadline = time.monotonic() + within_s
+
+        def is_over() -> bool:
+            return not self.left or self._locked_out or self._next_try_s > deadline
+
         with self._changed:
             self._memory_to_disk()
             self._changed.notify_all()
             if self._uploader is not None:
-                self._changed.wait_for(lambda: not self.left or self._locked_out, max(0.0, deadline - time.monotonic()))
+                self._changed.wait_for(is_over, max(0.0, deadline - time.monotonic()))
             self._stopping = True
             self._changed.notify_all()
         if self._worker.is_alive():
@@ -230,9 +235,11 @@ class SpoolDelivery:
             self._spool.held = item[0] if item and isinstance(item[0], SpoolEntry) else None
         wait_s = self._try_to_send(*item) if item else 1.0
         with self._changed:
+            self._next_try_s = time.monotonic() + wait_s
             self._changed.notify_all()
             if wait_s:
                 self._changed.wait_for(lambda: self._stopping, wait_s)
+            self._next_try_s = 0.0
 
     def _next(self) -> tuple[SpoolEntry | SignedBatch, bytes] | None:
         entry = self._spool.oldest()

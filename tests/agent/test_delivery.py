@@ -316,6 +316,21 @@ def test_a_replay_waits_for_room_rather_than_to_evict(tmp_path: Path):
     assert once_each(numbers(cloud.bodies)) == list(range(12))
 
 
+def test_the_end_does_not_wait_for_a_cloud_that_will_not_be_asked_in_time(tmp_path: Path):
+    """It asked for an hour of patience; a supervisor kills after five seconds."""
+    spool = Spool(tmp_path / "spool", 10_000)
+    with stand_in_cloud(Answer(503, headers={"Retry-After": "3600"})) as cloud:
+        delivery = delivery_to(cloud, spool)
+        delivery.put(batch(0))
+        until(lambda: delivery.uploads.deferred == 1)
+        ending = threading.Thread(target=delivery.finish, args=(3000.0,), daemon=True)
+        ending.start()
+        ending.join(PATIENCE_S)
+
+    assert not ending.is_alive()
+    assert delivery.left == 1
+
+
 def test_a_replay_that_shall_end_does_not_wait_for_room(tmp_path: Path):
     """The cloud asks for ten minutes of patience; who stops the agent does not wait for them."""
     spool = Spool(tmp_path / "spool", 1000)
