@@ -86,6 +86,7 @@ class Survey:
                     track.inside = ZoneState(self.proximity)
                 burst.p_inside = self._placer.place(burst.rssi, track.inside, burst.first_us - track.first_us)
         self._resolver.take(bursts)
+        self.tracker.window_estimate()  # nobody asks for windows here, and an open one keeps its tracks
 
 
 def _decoder(link_type: int) -> Decoder | None:

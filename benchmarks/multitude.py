@@ -18,6 +18,7 @@ from agent.tracking.resolver import Resolver
 from agent.tracking.tracker import Tracker, TrackingSettings
 
 SECOND_US = 1_000_000
+WINDOW_US = 30 * SECOND_US
 A_SECOND = 50
 """Addresses: a station concourse at its busiest."""
 HT_CAPABILITIES = bytes.fromhex("2d1a")
@@ -46,6 +47,8 @@ def most_held(addresses: int, take: Callable[[Sequence[Burst]], None], done: Cal
     for time_us, request in heard:
         if time_us >= next_us:
             take(tracker.advance(time_us))
+            if time_us % WINDOW_US == 0:
+                tracker.window_estimate()  # as the pipeline does when a window closes
             next_us = time_us + SECOND_US
         tracker.observe(request, time_us)
     take(tracker.flush())
