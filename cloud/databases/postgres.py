@@ -28,9 +28,7 @@ _ALONE_KEY = 0x1A12_0E00
 _DAY_CLASS = 0x1A12
 
 
-def postgres_database(
-    url: str, *, password: str = "", pool_size: int = 5, statement_s: float = STATEMENT_S
-) -> Engine:
+def postgres_database(url: str, *, password: str = "", pool_size: int = 5, statement_s: float = STATEMENT_S) -> Engine:
     """An engine on ``url``, such as postgresql://user:password@host/ivizone?sslmode=verify-full; a ``password`` takes the place of the
     URL's. Raises DatabaseError.
 
