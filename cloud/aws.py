@@ -33,7 +33,6 @@ import structlog
 from sqlalchemy import Engine as Database
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.applications import Starlette
-from starlette.middleware import Middleware
 
 from cloud.analyst import Analyst
 from cloud.aws_clients import make_client
@@ -53,7 +52,6 @@ from cloud.databases.postgres import (
     stream_lock,
 )
 from cloud.fleet.registry import Fleet
-from cloud.ingest.app import Ingest, PastTheRouter
 from cloud.log import configure
 from cloud.portal.shoppers import Shoppers
 from cloud.retention.receipts import Receipts, key_of
@@ -178,9 +176,7 @@ class Aws:
 
     def app(self) -> Starlette:
         """Ingest, the merchant's pages and the store's, as the load balancer sees them."""
-        from cloud.dashboard.app import Dashboard
-        from cloud.dashboard.headers import SafeHeaders
-        from cloud.portal.app import StorePage
+        from cloud.web import application
 
         watch = LagWatch(self.positions, round(self.config.stream.retention_h * 3_600_000 * FULL_SHARE))
         writer = self.writer(watch.why_full)
@@ -193,16 +189,7 @@ class Aws:
             writer.close()
             self.close()
 
-        ingest = Ingest(writer, self.fleet, self.now_ms)
-        dashboard = Dashboard(self.database, self.fleet, self.now_ms)
-        store_page = StorePage(self.database, self.fleet, self.now_ms)
-        pages = [*dashboard.routes(), *store_page.merchant_routes(dashboard.gate), *store_page.routes()]
-        return Starlette(
-            routes=[*ingest.routes(), *pages],
-            middleware=[Middleware(PastTheRouter, batches=ingest.batches), Middleware(SafeHeaders)],
-            exception_handlers={404: dashboard.not_there},
-            lifespan=lifespan,
-        )
+        return application(writer, self.database, self.fleet, self.now_ms, lifespan=lifespan)
 
     def close(self) -> None:
         """Let go of the database."""

@@ -15,7 +15,6 @@ from sqlalchemy import Engine as Database
 from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.applications import Starlette
-from starlette.middleware import Middleware
 
 from cloud.analyst import Analyst
 from cloud.consumer.consumer import Consumer
@@ -23,8 +22,6 @@ from cloud.databases.base import migrate
 from cloud.databases.sqlite import sqlite_database
 from cloud.databases.tables import dirty_days
 from cloud.fleet.registry import Fleet
-from cloud.ingest.app import Ingest, PastTheRouter
-from cloud.ingest.own import OwnAffairs
 from cloud.portal.shoppers import Shoppers
 from cloud.retention.receipts import KEY_NAME, Receipts, load_or_make_key
 from cloud.retention.retention import Retention
@@ -168,9 +165,7 @@ class Embedded:
 
     def app(self, *, works: bool = True, is_open: bool = False) -> Starlette:
         """Ingest, the merchant's pages and the store's. ``works`` starts the worker with the server; ``is_open`` turns sign-in off."""
-        from cloud.dashboard.app import Dashboard
-        from cloud.dashboard.headers import SafeHeaders
-        from cloud.portal.app import StorePage
+        from cloud.web import application
 
         @asynccontextmanager
         async def lifespan(_app: Starlette) -> Any:
@@ -179,17 +174,7 @@ class Embedded:
             yield
             self.close()
 
-        ingest = Ingest(self.stream, self.fleet, self.now_ms)
-        own = OwnAffairs(self.database, self.fleet, self.now_ms)
-        dashboard = Dashboard(self.database, self.fleet, self.now_ms, is_open=is_open)
-        store_page = StorePage(self.database, self.fleet, self.now_ms)
-        pages = [*dashboard.routes(), *store_page.merchant_routes(dashboard.gate), *store_page.routes()]
-        return Starlette(
-            routes=[*ingest.routes(), *own.routes(), *pages],
-            middleware=[Middleware(PastTheRouter, batches=ingest.batches), Middleware(SafeHeaders)],
-            exception_handlers={404: dashboard.not_there},
-            lifespan=lifespan,
-        )
+        return application(self.stream, self.database, self.fleet, self.now_ms, lifespan=lifespan, is_open=is_open)
 
 
 def _said(error: Exception) -> str:

@@ -1,0 +1,40 @@
+"""Everything that a browser, a phone or an access point asks for, as one application, whichever parts stand behind it (shell)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from sqlalchemy import Engine as Database
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+
+from cloud.dashboard.app import Dashboard
+from cloud.dashboard.headers import SafeHeaders
+from cloud.fleet.registry import Fleet
+from cloud.ingest.app import Ingest, Intake, PastTheRouter
+from cloud.ingest.own import OwnAffairs
+from cloud.portal.app import StorePage
+
+
+def application(
+    stream: Intake,
+    database: Database,
+    fleet: Fleet,
+    now_ms: Callable[[], int],
+    *,
+    lifespan: Callable[[Starlette], Any],
+    is_open: bool = False,
+) -> Starlette:
+    """Ingest, what access points settle for themselves, the merchant's pages and the store's. ``is_open`` turns sign-in off."""
+    ingest = Ingest(stream, fleet, now_ms)
+    own = OwnAffairs(database, fleet, now_ms)
+    dashboard = Dashboard(database, fleet, now_ms, is_open=is_open)
+    store_page = StorePage(database, fleet, now_ms)
+    pages = [*dashboard.routes(), *store_page.merchant_routes(dashboard.gate), *store_page.routes()]
+    return Starlette(
+        routes=[*ingest.routes(), *own.routes(), *pages],
+        middleware=[Middleware(PastTheRouter, batches=ingest.batches), Middleware(SafeHeaders)],
+        exception_handlers={404: dashboard.not_there},
+        lifespan=lifespan,
+    )
