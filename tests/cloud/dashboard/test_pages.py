@@ -282,7 +282,9 @@ def test_the_page_shows_what_the_database_holds(busy, preset):
 
     for metric in (*TILES, *SMALL_TILES):
         row, unit, tile = held[metric], metrics()[metric]["unit"], shown.tiles[metric]
-        is_hidden = tile["value"] in HIDDEN and preset != "ivizone"  # differs from our own by a few (test_differences.py)
+        is_hidden = (
+            tile["value"] in HIDDEN and preset != "ivizone"
+        )  # differs from our own by a few (test_differences.py)
         if row["value"] is not None and row["devices"] >= 5 and not is_hidden:
             assert tile["value"] == show(unit, row["value"])
             assert tile["interval"] == show_interval(unit, row["low"], row["high"])
