@@ -68,8 +68,8 @@ OUTPUTS = {
     ),
     "away": (
         "The same with the cloud away",
-        f"{COST} --seconds 60 --cloud away",
-        "It tries until three seconds are over, then it ends.",
+        f"{COST} --seconds 30 --cloud away",
+        "It tries for three seconds at most, and not where its next try would come later.",
     ),
     "million": (
         "A million addresses",
