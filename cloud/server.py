@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import ipaddress
 import signal
 import socket as sockets
@@ -69,6 +70,8 @@ def server_of(app: Starlette) -> uvicorn.Server:
 def run_server(app: Starlette, socket: sockets.socket) -> None:
     """Serve on ``socket`` until SIGINT or SIGTERM, and return: to be stopped is no failure."""
     sys.setswitchinterval(SWITCH_S)
+    gc.collect()
+    gc.freeze()  # what was loaded stays: no collection need look at it again while requests come
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(
             number, lambda _number, _frame: None

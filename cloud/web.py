@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Engine as Database
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from cloud.dashboard.app import Dashboard
 from cloud.dashboard.headers import SafeHeaders
@@ -15,6 +16,18 @@ from cloud.fleet.registry import Fleet
 from cloud.ingest.app import Ingest, Intake, PastTheRouter
 from cloud.ingest.own import OwnAffairs
 from cloud.portal.app import StorePage
+
+
+class Application(Starlette):
+    """Starlette, past all of whose layers batches go (docs/adr/0015-ingest-speed.md)."""
+
+    def __init__(self, batches: ASGIApp, **options: Any) -> None:
+        super().__init__(**options)
+        self._ways = PastTheRouter(super().__call__, batches)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request, or the begin and end of the server's life."""
+        await self._ways(scope, receive, send)
 
 
 def application(
@@ -32,9 +45,10 @@ def application(
     dashboard = Dashboard(database, fleet, now_ms, is_open=is_open)
     store_page = StorePage(database, fleet, now_ms)
     pages = [*dashboard.routes(), *store_page.merchant_routes(dashboard.gate), *store_page.routes()]
-    return Starlette(
+    return Application(
+        ingest.batches,
         routes=[*ingest.routes(), *own.routes(), *pages],
-        middleware=[Middleware(PastTheRouter, batches=ingest.batches), Middleware(SafeHeaders)],
+        middleware=[Middleware(SafeHeaders)],
         exception_handlers={404: dashboard.not_there},
         lifespan=lifespan,
     )

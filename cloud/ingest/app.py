@@ -234,7 +234,7 @@ class Batches:
 
 
 class PastTheRouter:
-    """A middleware that hands batches to ``batches`` and everything else to the application behind it, but for what is no request: a
+    """Hands batches to ``batches`` and everything else to the application behind it, but for what is no request: a
     query of other bytes than ASCII, which no URL can have (RFC 3986, section 2) and which the framework would fail at."""
 
     def __init__(self, app: ASGIApp, batches: ASGIApp) -> None:
@@ -256,7 +256,7 @@ async def _body(scope: Scope, receive: Receive, limit: int) -> bytes | None:
 
     A body a little too long is read to its end and let go: a sender that is still writing would not read our answer.
     """
-    declared = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
+    declared = dict(scope["headers"]).get(b"content-length", b"0")
     if not declared.isdigit() or int(declared) > limit + LET_GO_BYTES:
         return None
     parts, size, has_more = [], 0, True
