@@ -184,7 +184,9 @@ def test_the_guide_leads_an_installer_to_a_code_and_a_sign(world):
 
 
 def test_the_page_speaks_the_readers_language_and_remembers_it(world):
-    page = world.window("analyst@main", language="fr-FR")  # a choice stays with the account; the tests below sign in as others
+    page = world.window(
+        "analyst@main", language="fr-FR"
+    )  # a choice stays with the account; the tests below sign in as others
     page.goto(DAY)
     assert page.get_by_role("heading", level=1).inner_text() == "Vendredi 20 novembre 2026"
     page.get_by_role("button", name="Português").click()
