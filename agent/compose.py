@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import random
+import threading
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import date as Date
 from datetime import timedelta
@@ -18,6 +20,7 @@ from agent.clock import WallClock
 from agent.config import Config, ConfigError, ProximitySection, config_hash
 from agent.delivery import SpoolDelivery
 from agent.log import log
+from agent.own_key import OwnKey, load_key
 from agent.pipeline import Pipeline, PipelineSettings
 from agent.privacy.errors import KeyErased, PrivacyError
 from agent.privacy.memory import clear, overwrite_freed
@@ -25,18 +28,18 @@ from agent.privacy.pseudonym import Pseudonymiser
 from agent.privacy.ratchet import KEY_BYTES, DayRatchet, SiteKey, replay_ratchet
 from agent.proximity import ProximitySettings
 from agent.receipts import ReceiptFile
+from agent.secret_file import write_secret
 from agent.sources import load_source
 from agent.sources.base import Source
 from agent.spool import Spool, TieredSpool
 from agent.spool.forgetting import Forgetting
 from agent.tracking.tracker import TrackingSettings
 from agent.upload.backoff import Backoff
-from agent.upload.enrol import load_key, write_secret
 from agent.upload.errands import Errand, Errands
 from agent.upload.https import Connection
 from agent.upload.opt_outs import OPT_OUTS_PATH, OptOutFile
 from agent.upload.own_signature import is_signed_by
-from agent.upload.rekey import OwnKey, change_key, is_due
+from agent.upload.rekey import change_key, is_due
 from agent.upload.signed_request import authorization
 from agent.upload.uploader import Uploader
 from agent.wire.cose import sign_message
@@ -87,30 +90,25 @@ def errands(config: Config, pipeline: Pipeline) -> Errands:
         pipeline.opt_outs = kept.load()
     except (PrivacyError, OSError) as error:
         log.error("opt_outs_unreadable", trouble=str(error))
-    key_file = Path(config.agent.key_file)
+    stopping = threading.Event()
+    opt_outs = Errand("opt_outs", OPT_OUTS_EVERY_S, partial(_ask_for_opt_outs, config, pipeline, kept))
+    key = Errand("key", KEY_EVERY_S, partial(_change_old_key, config, pipeline, stopping))
+    return Errands([opt_outs, key], stopping)
 
-    def ask(connection: Connection) -> None:
+
+def _ask_for_opt_outs(config: Config, pipeline: Pipeline, kept: OptOutFile) -> None:
+    with closing(connect(config)) as connection:
         if kept.update(connection, _asks(config, OPT_OUTS_PATH)):
             pipeline.opt_outs = kept.load()
             log.info("opt_outs_changed")
 
-    def rekey(connection: Connection) -> None:
-        if pipeline.clock is ClockState.SYNCED and is_due(key_file, config.agent.key_days, time.time()):
+
+def _change_old_key(config: Config, pipeline: Pipeline, stopping: threading.Event) -> None:
+    key_file = Path(config.agent.key_file)
+    if pipeline.clock is ClockState.SYNCED and is_due(key_file, config.agent.key_days, time.time()):
+        with closing(connect(config)) as connection:
             told = receipts(config).add
-            change_key(connection, config.agent.id, key_file, now_s=int(time.time()), wait=made.wait, told=told)
-
-    def connected(errand: Callable[[Connection], None]) -> Callable[[], None]:
-        def run() -> None:
-            connection = connect(config)
-            try:
-                errand(connection)
-            finally:
-                connection.close()
-
-        return run
-
-    made = Errands([Errand("opt_outs", OPT_OUTS_EVERY_S, connected(ask)), Errand("key", KEY_EVERY_S, connected(rekey))])
-    return made
+            change_key(connection, config.agent.id, key_file, now_s=int(time.time()), wait=stopping.wait, told=told)
 
 
 def connect(config: Config) -> Connection:

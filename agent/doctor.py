@@ -19,11 +19,12 @@ from agent import compose
 from agent.config import Config, ConfigError
 from agent.dot11.captured import Tick
 from agent.exit_codes import CLOUD, CONFIGURATION, INPUT, OK
+from agent.own_key import load_key
 from agent.privacy.ratchet import SiteKey
 from agent.sources.base import LiveSource
 from agent.sources.errors import SourceError
 from agent.spool import SpoolError
-from agent.upload.enrol import load_key, needs_enrolment
+from agent.upload.enrol import needs_enrolment
 from agent.upload.errors import UploadError
 from agent.upload.https import Connection, Response
 from agent.upload.signed_request import authorization

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.config import ConfigError
-from agent.upload.enrol import load_key
+from agent.own_key import load_key
 from agent.wire.receipts import MAX_LINE_BYTES, Head, make_receipt
 
 TAIL_BYTES = 2 * MAX_LINE_BYTES

@@ -22,10 +22,10 @@ from agent.config import DEFAULT_PATH, Config, parse_config
 from agent.dot11.captured import Heard
 from agent.exit_codes import INPUT, OK, USAGE
 from agent.proximity.calibration import Calibration, TooFewBursts, calibrate
+from agent.secret_file import write_secret
 from agent.sources.errors import SourceError
 from agent.survey import Survey
 from agent.tracking.bursts import Burst
-from agent.upload.enrol import write_secret
 
 AGAINST_THE_AP_DBM = -45
 """A phone in the hand beside the antenna is louder than this, one at the other end of a table is not."""

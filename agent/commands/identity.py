@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 from agent import __version__
@@ -13,9 +14,11 @@ from agent.commands import configured
 from agent.compose import SiteKeyFile, connect, receipts
 from agent.config import DEFAULT_PATH, Config, ConfigError, load_config
 from agent.exit_codes import OK
+from agent.own_key import load_or_make_key
 from agent.privacy.ratchet import SiteKey
+from agent.secret_file import write_secret
 from agent.upload.enrol import enrol as ask
-from agent.upload.enrol import enrolled_config, load_or_make_key, needs_enrolment, write_secret
+from agent.upload.enrol import enrolled_config, needs_enrolment
 from agent.upload.https import Connection
 from agent.upload.rekey import change_key
 
@@ -51,11 +54,10 @@ def _rotate(options: argparse.Namespace) -> int:
     missing = needs_enrolment(config)
     if missing:
         raise ConfigError(missing)
-    connection = connect(config)
     key_file = Path(config.agent.key_file)
-    told = receipts(config).add
-    change_key(connection, config.agent.id, key_file, now_s=int(time.time()), wait=time.sleep, told=told)
-    connection.close()
+    with closing(connect(config)) as connection:
+        told = receipts(config).add
+        change_key(connection, config.agent.id, key_file, now_s=int(time.time()), wait=time.sleep, told=told)
     print(f"{config.agent.id} signs with a new key; what waits in the spool is taken under the former one for 7 days")
     return OK
 

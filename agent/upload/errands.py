@@ -31,11 +31,11 @@ class Errand:
 
 
 class Errands:
-    """Runs errands until stopped. ``wait`` waits seconds, less where it is stopped."""
+    """Runs errands until ``stopping`` is set, which an errand that has to wait can wait for too."""
 
-    def __init__(self, errands: Sequence[Errand]) -> None:
+    def __init__(self, errands: Sequence[Errand], stopping: threading.Event) -> None:
         self._errands = errands
-        self._stopping = threading.Event()
+        self._stopping = stopping
         self._thread = threading.Thread(target=self._work, name="ivizone-errands", daemon=True)
 
     def start(self) -> None:
@@ -45,10 +45,6 @@ class Errands:
     def stop(self) -> None:
         """Begin nothing more; what is under way ends by itself, or at its next start."""
         self._stopping.set()
-
-    def wait(self, seconds: float) -> None:
-        """Wait, for an errand that must."""
-        self._stopping.wait(seconds)
 
     def turn(self, now_s: float) -> None:
         """Run what is due at ``now_s`` (monotonic)."""
@@ -65,8 +61,6 @@ class Errands:
         while not self._stopping.is_set():
             try:
                 self.turn(time.monotonic())
-            except (
-                Exception
-            ) as error:  # such as no memory left just now: errands are no reason to end a thread for good
+            except Exception as error:  # such as no memory left just now: no reason to end a thread for good
                 log.error("errands_failed", error=type(error).__name__)
             self._stopping.wait(LOOK_S)

@@ -6,14 +6,16 @@ import socket
 import ssl
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Protocol
 from urllib.parse import urlsplit
 
-from agent.upload.errors import UploadDeferred, UploadRefused
+from agent.upload.errors import UploadDeferred, UploadError, UploadRefused
 from agent.upload.http1 import NotHttp, read_answer, request_head
 
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 MAX_ANSWER_BYTES = 65_536
+MAX_SAID = 300
+"""Characters of what the cloud says to a refusal."""
 MAX_REASON = 200
 """Characters of an error's text; that of a garbled answer is the answer."""
 ALLOWED = "use https://host or https://host:port"
@@ -32,6 +34,19 @@ class Response:
     body: bytes
     date: str | None = None
     """The cloud's clock, as HTTP writes it."""
+
+
+class Asks(Protocol):
+    """What most of us need of a connection."""
+
+    def request(self, method: str, path: str, body: bytes | None = None, **headers: str) -> Response: ...
+
+
+def unexpected(response: Response, to_what: str) -> UploadError:
+    """The error that an answer stands for, with what the cloud said: to be tried later where it is busy, else for somebody to look at."""
+    said = response.body.decode("utf-8", "replace").strip()[:MAX_SAID]
+    kind: type[UploadError] = UploadDeferred if response.status >= 500 or response.status == 429 else UploadRefused
+    return kind(f"the cloud answered {response.status} {to_what}: {said}")
 
 
 class Connection:

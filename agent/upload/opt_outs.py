@@ -6,10 +6,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from agent.privacy.opt_out import MAX_BYTES, OptOuts
-from agent.upload.enrol import write_secret
-from agent.upload.errors import UploadDeferred, UploadError, UploadRefused
-from agent.upload.https import Response
-from agent.upload.rekey import Asks
+from agent.secret_file import write_secret
+from agent.upload.https import Asks, unexpected
 
 OPT_OUTS_PATH = "/v1/agents/self/opt-outs"
 
@@ -36,7 +34,7 @@ class OptOutFile:
         if response.status == 304:
             return False
         if response.status != 200:
-            raise _refusal(response)
+            raise unexpected(response, "when asked for the opt-outs")
         if response.body:
             OptOuts(response.body)  # damaged ones never replace a good one
         self._etag = response.etag or ""
@@ -49,9 +47,3 @@ class OptOutFile:
         with suppress(OSError):
             return self._path.read_bytes()
         return b""
-
-
-def _refusal(response: Response) -> UploadError:
-    said = response.body.decode("utf-8", "replace").strip()[:200]
-    kind: type[UploadError] = UploadRefused if response.status in (400, 401, 403, 404) else UploadDeferred
-    return kind(f"the cloud answered {response.status} when asked for the opt-outs: {said}")

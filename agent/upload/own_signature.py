@@ -7,7 +7,7 @@ from pathlib import Path
 from cryptography.exceptions import InvalidSignature
 
 from agent.config import ConfigError
-from agent.upload.enrol import load_key
+from agent.own_key import load_key
 from agent.wire.cose import open_message
 from agent.wire.errors import WireError
 

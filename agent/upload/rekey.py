@@ -10,28 +10,20 @@ Killed anywhere, the same again ends it: a `.next` file says that a change is un
 from __future__ import annotations
 
 import json
-import os
 from base64 import b64encode
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
 
 from agent.config import ConfigError
 from agent.log import log
-from agent.upload.enrol import load_key, load_or_make_key
-from agent.upload.errors import UploadDeferred, UploadError, UploadRefused
-from agent.upload.https import Response
+from agent.own_key import load_key, load_or_make_key
+from agent.secret_file import rename
+from agent.upload.https import Asks, unexpected
 from agent.wire.key_change import KEY_CHANGE_PATH, SETTLE_S, key_change_text
 
 DAY_S = 86_400
 Told = Callable[[str, dict[str, str]], None]
 """Writes a receipt: what, about."""
-
-
-class Asks(Protocol):
-    """What is needed of a connection."""
-
-    def request(self, method: str, path: str, body: bytes | None = None, **headers: str) -> Response: ...
 
 
 def next_key_file(key_file: Path) -> Path:
@@ -66,54 +58,17 @@ def change_key(
     if response.status != 200:
         if response.status == 409:  # said of a key that is not the agent's, and will not be
             next_key_file(key_file).unlink(missing_ok=True)
-        raise _refusal(response)
+        raise unexpected(response, "to the change of key")
     told("key_changed", {"agent": agent, "next_key": asked["new"]})
     wait(SETTLE_S)
     _take_its_place(key_file)
     log.info("agent_key_changed", agent=agent)
 
 
-def _refusal(response: Response) -> UploadError:
-    said = response.body.decode("utf-8", "replace").strip()[:300]
-    kind: type[UploadError] = UploadDeferred if response.status >= 500 or response.status == 429 else UploadRefused
-    return kind(f"the cloud answered {response.status} to the change of key: {said}")
-
-
 def _take_its_place(key_file: Path) -> None:
     try:
-        next_key_file(key_file).rename(key_file)
-        folder = os.open(key_file.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        rename(next_key_file(key_file), key_file)
     except OSError as error:
         raise ConfigError(
             f"agent.key_file {key_file}: cannot be replaced ({error.strerror}); choose a directory that this user may write"
         ) from error
-
-
-class OwnKey:
-    """Signs with the key in a file, as it is now: another process may change it while an agent runs. Raises ConfigError at the start."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._stamp = self._stamp_now()
-        self._key = load_key(path)
-
-    def sign(self, data: bytes) -> bytes:
-        """The Ed25519 signature (64 bytes). One look at the file's stamp, each half minute; a file that cannot be read changes nothing."""
-        stamp = self._stamp_now()
-        if stamp != self._stamp:
-            try:
-                self._key, self._stamp = load_key(self._path), stamp
-            except ConfigError as error:
-                log.error("agent_key_unreadable", trouble=str(error))
-        return self._key.sign(data)
-
-    def _stamp_now(self) -> tuple[int, int] | None:
-        try:
-            found = self._path.stat()
-        except OSError:
-            return None
-        return found.st_ino, found.st_mtime_ns

@@ -26,9 +26,9 @@ from agent.compose import SiteKeyFile
 from agent.config import Config
 from agent.doctor import State, examine, exit_code_of
 from agent.dot11.captured import CapturedFrame, Tick
+from agent.own_key import load_or_make_key
 from agent.privacy.ratchet import SiteKey
 from agent.sources import SOURCES
-from agent.upload.enrol import load_or_make_key
 from agent.upload.https import Response
 
 NOW_S = time.time()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from support.clouds import Clock, Cloud, served
 
 from agent import cli, compose
 from agent.config import Config, load_config
-from agent.upload.enrol import load_key, load_or_make_key
+from agent.own_key import load_key, load_or_make_key
 from agent.upload.errands import Errand, Errands
 from agent.upload.errors import UploadDeferred
 from agent.wire.model import ClockState
@@ -134,7 +135,7 @@ def test_an_errand_that_fails_is_tried_again_and_holds_up_no_other():
         done.append("fails")
         raise UploadDeferred("away")
 
-    errands = Errands([Errand("a", 10.0, fails), Errand("b", 10.0, lambda: done.append("b"))])
+    errands = Errands([Errand("a", 10.0, fails), Errand("b", 10.0, lambda: done.append("b"))], threading.Event())
     errands.turn(0.0)
     errands.turn(5.0)
     errands.turn(10.0)

@@ -13,11 +13,11 @@ from support.batches import signed
 from support.clouds import DAY_MS, HOUR_MS, NOON_MS, Clock, Cloud, heard, served, stay
 
 from agent.config import ConfigError
+from agent.own_key import OwnKey, load_key, load_or_make_key
 from agent.receipts import ReceiptFile
-from agent.upload.enrol import load_key, load_or_make_key
 from agent.upload.errors import UploadDeferred, UploadRefused
 from agent.upload.https import Connection, Response
-from agent.upload.rekey import OwnKey, change_key, is_due, next_key_file
+from agent.upload.rekey import change_key, is_due, next_key_file
 from agent.wire.key_change import KEY_CHANGE_PATH, key_change_text
 from agent.wire.receipts import verify_chain
 from cloud.databases.tables import audit

@@ -32,7 +32,7 @@ from support.frames import ELEMENTS, heard, local
 from support.stand_in_cloud import stand_in_cloud
 from support.veth import FakeMonitor
 
-from agent.upload.enrol import load_or_make_key
+from agent.own_key import load_or_make_key
 from agent.wire.codec import decode_batch
 from agent.wire.cose import ENVELOPE, open_message
 

@@ -8,8 +8,8 @@ from typing import Any
 import yaml
 
 from agent.compose import SiteKeyFile
+from agent.own_key import load_or_make_key
 from agent.privacy.ratchet import SiteKey
-from agent.upload.enrol import load_or_make_key
 
 SITE_KEY = SiteKey(19_000, bytes(range(100, 132)))
 

@@ -21,7 +21,9 @@ from support.stand_in_cloud import Answer, stand_in_cloud
 
 from agent.cli import main
 from agent.config import ConfigError, load_config
-from agent.upload.enrol import ENROL_PATH, load_key, load_or_make_key, write_secret
+from agent.own_key import load_key, load_or_make_key
+from agent.secret_file import write_secret
+from agent.upload.enrol import ENROL_PATH
 
 TOKEN = "ivt1-one-time-secret"
 ENROLLED = Answer(

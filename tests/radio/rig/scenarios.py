@@ -75,7 +75,7 @@ def prepare_agent() -> None:
     sys.path.insert(0, str(CODE))
     os.environ["PYTHONPATH"] = str(CODE)
     (HOME / "agent.yaml").write_text(CONFIG)
-    from agent.upload.enrol import load_or_make_key
+    from agent.own_key import load_or_make_key
 
     load_or_make_key(HOME / "agent.key")
     agent("site-key", "new")
