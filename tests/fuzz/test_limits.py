@@ -32,7 +32,7 @@ from agent.wire.limits import MAX_COMPRESSED_BYTES, MAX_INFLATED_BYTES, MAX_SIGH
 from agent.wire.receipts import ReceiptError, verify_chain
 from cloud.accounts.gate import MAX_FORM_BYTES
 from cloud.domain import opt_out as stores
-from cloud.ingest.app import MAX_ENROL_BYTES
+from cloud.ingest.own import MAX_BODY_BYTES
 
 
 def refuses(call: Callable[[], object], *errors: type[Exception]) -> bool:
@@ -167,7 +167,7 @@ def test_forms_and_requests_of_access_points_have_a_longest(tmp_path: Path):
     try:
         with served(cloud.embedded.app(works=False)) as client:
             for path in ("/v1/enrol", "/v1/agents/self/key"):
-                status = client.post(path, content=b"x" * (MAX_ENROL_BYTES + 1)).status_code
+                status = client.post(path, content=b"x" * (MAX_BODY_BYTES + 1)).status_code
                 assert status in (400, 413), path
             form = f"device=00:00:5e:00:53:01&x={'x' * MAX_FORM_BYTES}"
             answer = client.post(

@@ -27,6 +27,7 @@ from agent.wire.model import ClockState, LegalMode
 from cloud.databases.tables import agents
 from cloud.domain.site import Site
 from cloud.ingest.app import Ingest
+from cloud.ingest.own import OwnAffairs
 from cloud.streams.base import StreamError
 
 DAY_S = 86_400
@@ -246,12 +247,13 @@ def test_a_declared_length_that_cannot_be_is_refused_before_the_body(http, lengt
         assert line.recv(4096).split(b" ")[1] in (b"400", b"413")
 
 
-def test_a_body_that_does_not_come_is_given_up(cloud, monkeypatch):
+@pytest.mark.parametrize("path", ["/v1/batches", "/v1/enrol", "/v1/agents/self/key"])
+def test_a_body_that_does_not_come_is_given_up(cloud, monkeypatch, path):
     monkeypatch.setattr("cloud.ingest.app.BODY_S", 0.2)
+    monkeypatch.setattr("cloud.ingest.own.BODY_S", 0.2)
     before = cloud.embedded.stream.waiting()
-    app = Starlette(routes=Ingest(cloud.embedded.stream, cloud.embedded.fleet, cloud.embedded.now_ms).routes())
-    with served(app) as http, line_to(http) as line:
-        line.sendall(b"POST /v1/batches HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nhello")
+    with client_of(cloud) as http, line_to(http) as line:
+        line.sendall(f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nhello".encode())
         assert line.recv(4096).split(b" ")[1] == b"408"
     assert cloud.embedded.stream.waiting() == before
 
@@ -289,7 +291,8 @@ class BrokenStream:
 
 def client_of(cloud, stream=None):
     ingest = Ingest(stream or cloud.embedded.stream, cloud.embedded.fleet, cloud.clock)
-    return served(Starlette(routes=ingest.routes()))
+    own = OwnAffairs(cloud.embedded.database, cloud.embedded.fleet, cloud.clock)
+    return served(Starlette(routes=[*ingest.routes(), *own.routes()]))
 
 
 def test_a_full_stream_is_507_with_a_time_to_come_back(tmp_path, monkeypatch):
