@@ -1,14 +1,13 @@
 """What the product costs on AWS a month, from list prices and from what was measured (core; `load_prices` reads a file).
 
-``python -m cloud.aws_costs`` and ``ivizone-cloud aws costs`` print the table of docs/operations.md. Everything that is counted stands in
-deploy/aws/prices.yaml, with its source and date: change it there and run again.
+``ivizone-cloud aws costs`` prints the table of docs/operations.md. Everything that is counted stands in deploy/aws/prices.yaml, with its
+source and date: change it there and run again.
 """
 
 from __future__ import annotations
 
 import argparse
 import math
-import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -271,19 +270,6 @@ def heading(known: Prices, consumer_s: float) -> str:
     )
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Print the table."""
-    parser = argparse.ArgumentParser(
-        prog="python -m cloud.aws_costs", description="What the product costs on AWS a month."
-    )
-    add_options(parser)
-    try:
-        return run(parser.parse_args(arguments))
-    except CloudConfigError as error:
-        print(f"aws_costs: {error}", file=sys.stderr)
-        return 3
-
-
 def add_options(parser: argparse.ArgumentParser) -> None:
     """What `run` looks at."""
     parser.add_argument(
@@ -315,7 +301,3 @@ def run(options: argparse.Namespace) -> int:
             sep="\n",
         )
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -148,9 +148,13 @@ def grants() -> list[str]:
 @contextmanager
 def day_lock(engine: Engine, site: str, day: str) -> Iterator[bool]:
     """True while this process alone computes a site's day; False where another does. The lock goes with the connection."""
-    key = zlib.crc32(f"{site} {day}".encode()) - (1 << 31)
-    with _session_lock(engine, (_DAY_CLASS, key)) as held:
+    with _session_lock(engine, day_key(site, day)) as held:
         yield held
+
+
+def day_key(site: str, day: str) -> tuple[int, int]:
+    """What PostgreSQL knows the lock of a site's day by. Two days in some thousand million have the same, and wait for one another."""
+    return _DAY_CLASS, zlib.crc32(f"{site} {day}".encode()) - (1 << 31)
 
 
 @contextmanager

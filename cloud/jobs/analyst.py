@@ -8,7 +8,6 @@ the next run computes those days again, which changes nothing where they were do
 from __future__ import annotations
 
 import time
-import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
@@ -18,6 +17,7 @@ from sqlalchemy import Engine as Database
 
 from cloud.analyst import Analyst
 from cloud.databases.dirty import mark_dirty
+from cloud.databases.postgres import day_key
 from cloud.databases.tables import dirty_days
 from cloud.fleet.registry import Fleet
 from cloud.stores.base import ObjectStore, StoreError
@@ -29,7 +29,6 @@ Day = tuple[str, str]
 """Site and local date."""
 GROUP_DAYS = 200
 """Days in one run. PostgreSQL's table of locks holds some thousands."""
-_LOCK_CLASS = 0x1A12
 
 
 class ClusterAnalyst(Analyst):
@@ -129,12 +128,11 @@ def _unmark(connection: Connection, site: str, date: str, since_ms: int) -> None
 def day_locks(database: Database, days: Sequence[Day]) -> Iterator[list[Day]]:
     """Those of ``days`` that this process alone computes now: the locks of ``cloud.databases.postgres.day_lock``, all on one connection.
     Of two days with the same key both are locked by one who has the one."""
-    keys = {day: zlib.crc32(f"{day[0]} {day[1]}".encode()) - (1 << 31) for day in days}
+    keys = {day: day_key(*day) for day in days}
     with database.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        held: set[int] = set()
+        held: set[tuple[int, int]] = set()
         for key in sorted(set(keys.values())):
-            found = connection.exec_driver_sql("SELECT pg_try_advisory_lock(%s, %s)", (_LOCK_CLASS, key))
-            if found.scalar_one():
+            if connection.exec_driver_sql("SELECT pg_try_advisory_lock(%s, %s)", key).scalar_one():
                 held.add(key)
         try:
             yield [day for day, key in keys.items() if key in held]

@@ -67,7 +67,7 @@ def test_the_table_stands_in_the_operators_paper_as_it_is_computed(known):
     from pathlib import Path
 
     paper = (Path(__file__).parents[2] / "docs/operations.md").read_text()
-    assert table(known) in paper, "run: python -m cloud.aws_costs, and put it there"
+    assert table(known) in paper, "run: ivizone-cloud aws costs, and put it there"
 
 
 def test_a_file_that_is_no_list_of_prices_is_an_error_with_the_next_step(tmp_path):
