@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
-from cloud.domain.publish import ADDITIVE, Figure, K
+from cloud.domain.publish import ADDITIVE, HIDDEN_MIDDLE, Figure, K
 from cloud.domain.site import QUARTER_S
 
 FULL = 4
@@ -47,7 +47,7 @@ def _hour(start_ms: int, quarters: list[Figure]) -> Figure:
     parts = 1 if metric in ADDITIVE else FULL
     low = sum(figure.low or 0.0 for figure in quarters)
     high = sum(MOST_HIDDEN if figure.is_hidden else figure.high or 0.0 for figure in quarters)
-    value = sum(MOST_HIDDEN / 2 if figure.is_hidden else figure.value or 0.0 for figure in quarters)
+    value = sum(HIDDEN_MIDDLE if figure.is_hidden else figure.value or 0.0 for figure in quarters)
     return Figure(metric, value / parts, low / parts, high / parts, coverage, False, start_ms)
 
 

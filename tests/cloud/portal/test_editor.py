@@ -16,9 +16,9 @@ from cloud.databases.portal_tables import consent_texts, consents, offer_sites, 
 from cloud.databases.tables import audit
 from cloud.domain.language import CODES
 from cloud.domain.site import Site
-from cloud.portal.editor import compared_text, results_text, signed
 from cloud.portal.offer_form import Wrong, form_fields_of, read_form
 from cloud.portal.offer_store import Results
+from cloud.portal.offer_words import compared_text, results_text, signed
 from cloud.portal.offers import AUDIENCES, Audience, CodeRule, Offer, Schedule, Trial, Words
 from cloud.portal.uplift import Counted, compare
 from cloud.portal.words import language
