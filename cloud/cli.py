@@ -28,6 +28,7 @@ from cloud.fleet.people_commands import add_people_commands
 from cloud.fleet.registry import Fleet
 from cloud.jobs.commands import add_commands as add_emr_commands
 from cloud.log import LEVELS, configure
+from cloud.privacy.commands import add_commands as add_papers
 from cloud.retention.commands import add_commands as add_retention_commands
 from cloud.retention.commands import operator
 from cloud.stores.base import ObjectStore, StoreError
@@ -135,6 +136,7 @@ def _parser() -> argparse.ArgumentParser:
     revoke.add_argument("agent")
     add_commands(commands, command, _existing_database)
     add_retention_commands(commands, sites, command, _existing_database, _store, _day)
+    add_papers(commands, command, _existing_database)
     add_people_commands(sites, command, _existing_database, operator)
     aws = commands.add_parser("aws", help="the parts on AWS, a process each, and their deployment").add_subparsers(
         required=True, metavar="COMMAND"

@@ -12,8 +12,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import sqrt
 
+HELD_PERCENT = 90
+"""How often an interval shall hold the truth."""
 Z90 = 1.6449
-"""Quantile of the normal distribution: 5 % lie above."""
+"""Quantile of the normal distribution for that: 5 % lie above."""
 
 
 @dataclass(frozen=True, slots=True)

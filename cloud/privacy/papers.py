@@ -13,7 +13,8 @@ from pathlib import Path
 import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
-from cloud.domain.intervals import Z90
+from agent.wire.limits import LINK_BYTES
+from cloud.domain.intervals import HELD_PERCENT
 from cloud.domain.language import Language
 from cloud.domain.modes import keeps_devices
 from cloud.domain.opt_out import MAX_SECTIONS, SECTION_BYTES
@@ -30,8 +31,6 @@ FOLDER = Path(__file__).parent
 COUNT_KEY_MIN = 5
 """Minutes for which anything of a single device lives in mode ``count`` (DESIGN section 6; CNIL, case 1)."""
 PSEUDONYM_BYTES = 8
-INTERVAL = {1.6449: 90}
-"""Quantile of the normal distribution -> per cent of the published intervals."""
 OPEN_POINTS = ("dpo", "street", "residual", "signature")
 """What no program can fill in."""
 
@@ -85,7 +84,9 @@ def made_on(spoken: Language, day: str) -> str:
 def sheet(spoken: Language, facts: Facts) -> dict[str, object]:
     """The impact assessment's parts, with the numbers of the store."""
     mode, numbers = facts.site.legal_mode, numbers_of(spoken, facts)
-    data = ("address", "pseudonym", "sighting", "counts") if keeps_devices(mode) else ("address_count", "counts")
+    data = ["address", "pseudonym", "sighting", "counts"] if keeps_devices(mode) else ["address_count", "counts"]
+    if keeps_devices(mode) and len(facts.access_points) > 1:
+        data.insert(2, "link")
     measures = ["ram", "keys", "sign", "tls", "small", "opt_out", "receipts", "tenancy", "audit"]
     if not keeps_devices(mode):
         measures.remove("keys")
@@ -118,7 +119,8 @@ def numbers_of(spoken: Language, facts: Facts) -> dict[str, str]:
     """Every number that a text of the sheet may name."""
     return {
         "k": str(K),
-        "interval": str(INTERVAL[Z90]),
+        "interval": str(HELD_PERCENT),
+        "link_bytes": str(LINK_BYTES),
         "hours": str(DEVICES_MS // HOUR_MS),
         "minutes": str(COUNT_KEY_MIN),
         "bytes": str(PSEUDONYM_BYTES),
@@ -146,7 +148,7 @@ def facts_in_words(spoken: Language, facts: Facts) -> list[tuple[str, str]]:
         ("controller", facts.controller.name),
         ("contact", facts.controller.contact or unknown),
         ("mode", spoken.say(f"dpia.mode.{site.legal_mode}")),
-        ("since", spoken.say("dpia.beginning") if len(site.modes.changes) == 1 else site.modes.changes[-1][0]),
+        ("since", spoken.say("dpia.beginning") if site.modes.only else site.modes.changes[-1][0]),
         ("zone", f"{site.time_zone}"),
         ("hours", _hours(spoken, facts)),
         ("access_points", spoken.number(len(facts.access_points))),

@@ -24,7 +24,6 @@ from cloud.domain.modes import LEGAL_MODES, keeps_devices
 from cloud.domain.retention import DEVICE_TABLES, RULES
 from cloud.domain.site import Site, SiteError
 from cloud.fleet.registry import Fleet
-from cloud.privacy.commands import add_commands as add_papers
 from cloud.retention.ledger import AgentLedger, day_ledger
 from cloud.retention.receipts import is_signature
 from cloud.retention.retention import Erased
@@ -104,7 +103,6 @@ def add_commands(
     ledger.add_argument("--date", required=True, type=day, metavar="YYYY-MM-DD")
     ledger.add_argument("--json", action="store_true", help="one JSON object a line, one for each access point")
 
-    add_papers(commands, command, open_database)
     made = command(commands, "audit", runs(_audit), "list who did what")
     made.add_argument("--merchant", help="only of this merchant")
     made.add_argument("--limit", type=int, default=SHOWN, help=f"newest entries (default {SHOWN})")

@@ -111,6 +111,18 @@ def test_objections_are_told_without_their_number(clouds):
     assert "bits of 1 section(s)" in made(cloud, "en")["dpia"]
 
 
+def test_links_are_told_where_a_store_has_several_access_points_and_senses_devices(tmp_path):
+    cloud = Cloud(tmp_path)
+    told = language("en").say("dpia.data.link")
+    alone = made(cloud, "en")["dpia"]
+    cloud.add_agent("ap-second")
+    together = made(cloud, "en")["dpia"]
+    cloud.close()
+
+    assert told not in alone and told in together
+    assert "first 4 bytes" in together
+
+
 def test_without_an_address_of_the_page_there_is_no_code_to_scan(clouds):
     with_url, without = made(clouds["day"], "en"), made(clouds["day"], "en", url=None)
     assert "https://shop.example/p/shop/opt-out" in with_url["sign"] and "https://" not in without["sign"]
