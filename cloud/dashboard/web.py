@@ -7,7 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
@@ -15,6 +14,7 @@ from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, R
 from cloud.accounts.gate import Page, Visit
 from cloud.dashboard.words import language
 from cloud.domain.language import CODES, NAMES, Language, accepted
+from cloud.templates import environment
 
 FOLDER = Path(__file__).parent
 LANGUAGE_COOKIE = "ivizone_language"
@@ -33,13 +33,7 @@ class Pages:
     """Templates -> answers. ``folders`` hold templates of pages that stand elsewhere and share the frame."""
 
     def __init__(self, *folders: Path) -> None:
-        self._templates = Environment(
-            loader=FileSystemLoader([FOLDER / "templates", *folders]),
-            autoescape=select_autoescape(default=True),
-            undefined=StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-        )
+        self._templates = environment(FOLDER / "templates", *folders)
 
     def page(
         self, request: Request, template: str, visit: Visit | None = None, status: int = 200, **values: Any

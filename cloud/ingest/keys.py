@@ -19,7 +19,7 @@ from agent.wire.codec import peek_header
 from agent.wire.errors import WireError
 from agent.wire.limits import MAX_CLOCK_AHEAD_S
 from cloud.fleet.registry import AgentRecord, Fleet
-from cloud.retention.receipts import is_signature
+from cloud.signatures import is_signature
 
 KEPT_S = 3.0
 """A revoked access point is turned away after this at the latest."""

@@ -34,7 +34,7 @@ from cloud.fleet.opt_outs import OptOuts
 from cloud.fleet.registry import AgentRecord, EnrolmentRefused, Fleet
 from cloud.ingest.answers import BODY_S, later, read_body, refusal
 from cloud.ingest.decide import REQUEST_CLOCK_S, Rejected, decide_key_change
-from cloud.retention.receipts import is_signature
+from cloud.signatures import is_signature
 
 ENROL_PATH, CONFIG_PATH, OPT_OUTS_PATH = "/v1/enrol", "/v1/agents/self/config", "/v1/agents/self/opt-outs"
 MAX_BODY_BYTES = 4096

@@ -28,7 +28,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 from sqlalchemy import Engine, select
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -52,6 +51,7 @@ from cloud.portal.shoppers import Carried, Shopper, Shoppers
 from cloud.portal.targeting import Due, Known, due_offers
 from cloud.portal.tokens import SEED_BYTES, code_of, new_token, spaced, token_of
 from cloud.portal.words import chosen
+from cloud.templates import environment
 
 FOLDER = Path(__file__).parent
 STYLE = (FOLDER / "templates" / "portal.css").read_text()
@@ -127,7 +127,7 @@ class Portal:
         self.offers = OfferStore(database, now_ms)
         self.shoppers = Shoppers(database, now_ms)
         self.opt_outs = OptOuts(database, now_ms)
-        self._templates = environment()
+        self._templates = environment(FOLDER / "templates")
 
     def routes(self) -> list[BaseRoute]:
         """What to mount under /p."""
@@ -404,17 +404,6 @@ class Portal:
 def back(asked: Asked, said: str) -> Response:
     """To the page, with what was done; 303, so that going back or reloading does nothing twice."""
     return RedirectResponse(asked.link(said=said), 303, HEADERS)
-
-
-def environment() -> Environment:
-    """The portal's templates."""
-    return Environment(
-        loader=FileSystemLoader(FOLDER / "templates"),
-        autoescape=select_autoescape(default=True),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
 
 
 def card(due: Due, spoken: Language, held: list[HeldCode], seeds: tuple[bytes, ...]) -> dict[str, Any]:

@@ -11,7 +11,6 @@ from functools import cache
 from pathlib import Path
 
 import yaml
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
 from agent.wire.limits import LINK_BYTES
 from cloud.domain.intervals import HELD_PERCENT
@@ -26,8 +25,10 @@ from cloud.portal.network import qr_svg
 from cloud.portal.notice import notice_sections, sign_paragraphs
 from cloud.portal.words import language as portal_language
 from cloud.privacy.facts import Facts
+from cloud.templates import environment
 
 FOLDER = Path(__file__).parent
+TEMPLATES = environment(FOLDER / "templates")
 COUNT_KEY_MIN = 5
 """Minutes for which anything of a single device lives in mode ``count`` (DESIGN section 6; CNIL, case 1)."""
 PSEUDONYM_BYTES = 8
@@ -69,7 +70,7 @@ def papers(facts: Facts, code: str, software: str, url: str | None) -> dict[str,
         "dpia": sheet(spoken, facts),
     }
     return {
-        f"{name}-{site.site}-{code}.html": _templates().get_template(f"{name}.html").render({**common, **values})
+        f"{name}-{site.site}-{code}.html": TEMPLATES.get_template(f"{name}.html").render({**common, **values})
         for name, values in own.items()
     }
 
@@ -223,14 +224,3 @@ def _hours(spoken: Language, facts: Facts) -> str:
         if found
     )
     return "; ".join(days)
-
-
-@cache
-def _templates() -> Environment:
-    return Environment(
-        loader=FileSystemLoader(FOLDER / "templates"),
-        autoescape=select_autoescape(default=True),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )

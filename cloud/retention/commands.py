@@ -25,8 +25,8 @@ from cloud.domain.retention import DEVICE_TABLES, RULES
 from cloud.domain.site import Site, SiteError
 from cloud.fleet.registry import Fleet
 from cloud.retention.ledger import AgentLedger, day_ledger
-from cloud.retention.receipts import is_signature
 from cloud.retention.retention import Erased
+from cloud.signatures import is_signature
 from cloud.stores.base import ObjectStore
 from cloud.stores.lake import partition
 

@@ -7,8 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from sqlalchemy import Connection, Engine, insert, select
@@ -75,12 +74,3 @@ def key_of(secret: str) -> Ed25519PrivateKey:
     if len(secret) < MIN_SECRET:
         raise ValueError(f"it has {len(secret)} characters; use {MIN_SECRET} of chance or more")
     return Ed25519PrivateKey.from_private_bytes(HKDF(SHA256(), 32, None, KEY_INFO).derive(secret.encode()))
-
-
-def is_signature(key: bytes, signature: bytes, signed: bytes) -> bool:
-    """True for an Ed25519 signature by ``key``; False for what is none."""
-    try:
-        Ed25519PublicKey.from_public_bytes(key).verify(signature, signed)
-    except (InvalidSignature, ValueError):
-        return False
-    return True

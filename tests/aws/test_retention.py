@@ -19,7 +19,8 @@ from cloud.config import CloudConfigError
 from cloud.databases.postgres import day_lock, house_lock
 from cloud.databases.privacy_tables import held_days
 from cloud.databases.tables import day_figures
-from cloud.retention.receipts import is_signature, key_of
+from cloud.retention.receipts import key_of
+from cloud.signatures import is_signature
 
 HOUR_MS = 3_600_000
 DEVICES = ("sightings/", "messages/")

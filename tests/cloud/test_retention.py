@@ -14,7 +14,7 @@ from agent.wire.receipts import verify_chain
 from cloud.databases.privacy_tables import held_days, set_aside
 from cloud.databases.tables import audit
 from cloud.domain.retention import NAMES_MS
-from cloud.retention.receipts import is_signature
+from cloud.signatures import is_signature
 
 MIDNIGHT_MS = NOON_MS + 12 * HOUR_MS
 

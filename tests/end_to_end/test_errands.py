@@ -19,7 +19,7 @@ from agent.upload.errors import UploadDeferred
 from agent.wire.model import ClockState
 from agent.wire.receipts import verify_chain
 from cloud.fleet.opt_outs import OptOuts
-from cloud.retention.receipts import is_signature
+from cloud.signatures import is_signature
 
 ADDRESS = bytes.fromhex("00005e005301")
 

@@ -21,7 +21,7 @@ from agent.upload.rekey import change_key, is_due, next_key_file
 from agent.wire.key_change import KEY_CHANGE_PATH, key_change_text
 from agent.wire.receipts import verify_chain
 from cloud.databases.tables import audit
-from cloud.retention.receipts import is_signature
+from cloud.signatures import is_signature
 
 STRANGER = Ed25519PrivateKey.from_private_bytes(bytes(32))
 
