@@ -67,6 +67,11 @@ fuzz: setup ## look for inputs that break something, SECONDS for each target (TA
 soak: setup ## a day at 200 frames a second through agent and cloud, faster than it lasts
 	PYTHONPATH=.:tests $(BIN)/python -m benchmarks.soak $(SOAK_ARGS)
 
+PIP_AUDIT ?= 2.10.1
+audit: setup ## known weaknesses of the packages that ship; fails where the advisory service cannot be asked about each
+	@test -x build/audit/bin/pip-audit || { $(PYTHON) -m venv build/audit && build/audit/bin/python -m pip install --quiet --disable-pip-version-check pip-audit==$(PIP_AUDIT); }
+	@$(BIN)/python deploy/audit.py build/audit/bin/pip-audit $(AUDIT_ARGS)
+
 run: setup ## the embedded cloud on this machine (data in ./ivizone-data)
 	$(BIN)/ivizone-cloud serve
 
