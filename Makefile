@@ -40,7 +40,7 @@ test: setup apt lint types imports ## everything that needs no special machine
 test-radio: setup ## the agent beside a real mac80211 stack in a VM; about twelve minutes, builds a guest image the first time
 	IVIZONE_RADIO=1 $(BIN)/python -m pytest -q tests/radio $(TEST_ARGS)
 
-test-architectures: setup ## the formats' tests under emulated big-endian and 32-bit processors (six minutes)
+test-architectures: setup ## the formats' tests under emulated big-endian and 32-bit processors (ten minutes)
 	@tests/architectures/run.sh $(or $(ARCHITECTURES),s390x armhf) || [ $$? = 77 ]
 
 test-aws: ## Kinesis, S3, PostgreSQL and the Kinesis Client Library in emulators on this machine, with faults (15 min)
