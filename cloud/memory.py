@@ -19,7 +19,7 @@ _malloc_trim = _find_trim()
 
 
 def give_back() -> None:
-    """Free pages of Arrow's pool and of malloc's arenas go to the system.
+    """Free pages of Arrow's pool (malloc, see cloud/__init__.py) and of malloc's arenas go to the system.
 
     Each of the engine's threads has an arena of its own, and a query that takes a larger one leaves it full of holes. glibc gives back by
     itself only what lies at an arena's end.

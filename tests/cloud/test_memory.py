@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ctypes
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -39,3 +41,14 @@ def test_holes_between_small_things_that_stay_go_back_to_the_system():
         for block in blocks[::100]:
             libc.free(block)
         memory.give_back()
+
+
+def test_arrow_takes_its_memory_from_malloc():
+    """Whatever of the cloud is imported first; unless the operator says otherwise."""
+    for environment, pool in (({}, "system"), ({"ARROW_DEFAULT_MEMORY_POOL": "mimalloc"}, "mimalloc")):
+        kept = {name: value for name, value in os.environ.items() if name != "ARROW_DEFAULT_MEMORY_POOL"}
+        asks = "import cloud.stores.lake, pyarrow; print(pyarrow.default_memory_pool().backend_name)"
+        done = subprocess.run(
+            [sys.executable, "-c", asks], env=kept | environment, capture_output=True, text=True, check=True
+        )
+        assert done.stdout.strip() == pool
