@@ -84,10 +84,14 @@ class TieredSpool:
         self._away_s = away_s
 
     def append(self, boot: bytes, number: int, message: bytes, told: int = 0) -> SpoolEntry:
-        """Keep a batch whose ledger tells of ``told`` lost ones. Raises SpoolUnwritable where neither directory takes it."""
+        """Keep a batch whose ledger tells of ``told`` lost ones. Raises SpoolUnwritable where neither directory takes it.
+
+        One that tells goes to flash: there the notes of what it tells lie, and the power takes both or neither. From RAM it could have
+        reached the cloud while the notes come back, and be told again.
+        """
         self._ram.next_number = self._flash.next_number = max(self._ram.next_number, self._flash.next_number)
         has_room = self._ram.pending_bytes + len(message) <= self._ram.limit_bytes
-        if has_room and self._away_s < self._flash_after_s and self._flash.oldest() is None:
+        if has_room and not told and self._away_s < self._flash_after_s and self._flash.oldest() is None:
             return self._append_to_ram(boot, number, message, told)
         try:
             self._move_to_flash()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import agent.spool.directory
 from agent.spool import Spool, SpoolUnwritable, TieredSpool
 
 BOOT = b"bootboot"
@@ -88,6 +90,38 @@ def test_flash_that_takes_nothing_leaves_batches_in_ram(tmp_path: Path, monkeypa
     spool.append(BOOT, 1, b"batch")
 
     assert waiting(spool) == [0, 1]
+
+
+def test_what_was_told_is_not_told_again_after_a_power_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """The cut undoes what was done to flash since it was last made durable, and empties RAM."""
+    flash, kept = tmp_path / "flash", tmp_path / "kept"
+
+    def keep(directory: Path) -> None:
+        if directory == flash:
+            shutil.rmtree(kept, ignore_errors=True)
+            shutil.copytree(flash, kept)
+
+    monkeypatch.setattr(agent.spool.directory, "_sync", keep)
+    spool = tiered(tmp_path, flash_limit=3 * 5)
+    spool.cloud_is_away(3600)
+    for number in range(8):
+        spool.append(BOOT, number, b"batch")
+    spool.cloud_is_away(0)
+    in_the_cloud = {}
+    while entry := spool.oldest():
+        in_the_cloud[entry.number] = entry.told
+        spool.acknowledge(entry)
+    entry = spool.append(BOOT, 8, b"batch", spool.untold_batches)
+    in_the_cloud[entry.number] = entry.told
+    spool.acknowledge(entry)
+
+    for folder in (flash, tmp_path / "ram"):
+        shutil.rmtree(folder)
+    kept.rename(flash)
+    again = tiered(tmp_path, flash_limit=3 * 5)
+
+    in_the_cloud |= {entry.number: entry.told for entry in again.entries()}
+    assert sum(in_the_cloud.values()) + again.untold_batches == 9 - len(in_the_cloud) == 5
 
 
 def test_a_restart_in_an_outage_goes_on_where_it_was(tmp_path: Path):
