@@ -93,8 +93,15 @@ class Checker:
 
     async def _start(self, loop: asyncio.AbstractEventLoop) -> None:
         ours, theirs = sockets.socketpair()
-        with theirs:
-            process = subprocess.Popen([sys.executable, "-m", __name__], stdin=theirs.fileno(), stdout=theirs.fileno())
+        try:
+            with theirs:
+                process = subprocess.Popen(
+                    [sys.executable, "-m", __name__], stdin=theirs.fileno(), stdout=theirs.fileno()
+                )
+        except OSError as error:
+            ours.close()
+            log.error("signature_process_lost", waiting=0, error=str(error))
+            return
         beside = _Beside(process, loop)
         await loop.create_unix_connection(lambda: beside, sock=ours)
         self._beside = beside
