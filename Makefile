@@ -40,7 +40,7 @@ test: setup apt lint types imports ## everything that needs no special machine
 test-radio: setup ## the agent beside a real mac80211 stack in a VM; about twelve minutes, builds a guest image the first time
 	IVIZONE_RADIO=1 $(BIN)/python -m pytest -q tests/radio $(TEST_ARGS)
 
-test-architectures: setup ## the formats' tests under emulated big-endian and 32-bit processors (six minutes)
+test-architectures: setup ## the formats' tests under emulated big-endian and 32-bit processors (ten minutes)
 	@tests/architectures/run.sh $(or $(ARCHITECTURES),s390x armhf) || [ $$? = 77 ]
 
 test-aws: ## Kinesis, S3, PostgreSQL and the Kinesis Client Library in emulators on this machine, with faults (15 min)
@@ -66,6 +66,11 @@ fuzz: setup ## look for inputs that break something, SECONDS for each target (TA
 
 soak: setup ## a day at 200 frames a second through agent and cloud, faster than it lasts
 	PYTHONPATH=.:tests $(BIN)/python -m benchmarks.soak $(SOAK_ARGS)
+
+PIP_AUDIT ?= 2.10.1
+audit: setup ## known weaknesses of the packages that ship; fails where the advisory service cannot be asked about each
+	@test -x build/audit/bin/pip-audit || { $(PYTHON) -m venv build/audit && build/audit/bin/python -m pip install --quiet --disable-pip-version-check pip-audit==$(PIP_AUDIT); }
+	@$(BIN)/python deploy/audit.py build/audit/bin/pip-audit $(AUDIT_ARGS)
 
 run: setup ## the embedded cloud on this machine (data in ./ivizone-data)
 	$(BIN)/ivizone-cloud serve

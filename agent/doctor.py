@@ -335,7 +335,7 @@ def judge_clocks(date: str | None, now_s: float) -> Finding:
     """Ours beside the one in the cloud's answer (RFC 9110, 6.6.1)."""
     try:
         apart_s = now_s - parsedate_to_datetime(date or "").timestamp()
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         return warning(
             "time",
             "the cloud's answer bears no date",
@@ -373,7 +373,7 @@ def is_told_of_others(answer: Response) -> bool:
     """True where the configuration that the cloud has for this access point says that the store has several."""
     try:
         return bool(json.loads(answer.body)["privacy"]["access_points"] == "several")
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return False
 
 

@@ -42,12 +42,10 @@ def run(
     Closes the source whatever happens. Raises SourceError; the batches made before it are with the delivery.
     """
     started = time.monotonic()
-    frames: Iterable[Heard] = source
+    frames: Iterable[Heard] = until(source, should_stop) if should_stop else source
     if speed:
         frames = paced(frames, speed, should_stop)
     frames = watched(frames)
-    if should_stop:
-        frames = until(frames, should_stop, source)
     pipeline.ledger.evicted_batches += delivery.untold
     try:
         for batch in pipeline.run(frames):
@@ -61,14 +59,14 @@ def run(
     return Outcome(pipeline.totals, seconds, list(getattr(source, "troubles", ())))
 
 
-def until(frames: Iterable[Heard], should_stop: Callable[[], bool], source: Source) -> Iterator[Heard]:
-    """The frames until somebody wants us to stop, and then what a live source listened and lost since its last tick."""
-    for frame in frames:
+def until(source: Source, should_stop: Callable[[], bool]) -> Iterator[Heard]:
+    """The frames until somebody wants us to stop, and then what a live source has of the time before."""
+    for frame in source:
         yield frame
         if should_stop():
             break
     if isinstance(source, LiveSource):
-        yield source.last_tick()
+        yield from source.rest()
 
 
 def paced(frames: Iterable[Heard], speed: float, should_stop: Callable[[], bool] | None = None) -> Iterator[Heard]:

@@ -120,8 +120,6 @@ class Service:
             else:
                 self._last_frame_s = time.monotonic()
             yield frame
-            if self._should_stop():
-                return
 
     def _on_tick(self, parts: Parts) -> None:
         notify("WATCHDOG=1")

@@ -2,7 +2,7 @@
 
     PYTHONPATH=.:tests IVIZONE_TEST_AWS=1 build/aws/venv/bin/python -m benchmarks.aws_ingest
 
-The process is `cloud.aws serve`, with PostgreSQL and kinesalite (the emulator, on the same cores) behind it. The generator asks at a fixed rate,
+The process is `ivizone-cloud aws serve`, with PostgreSQL and kinesalite (the emulator, on the same cores) behind it. The generator asks at a fixed rate,
 whatever the answers do, and a time counts from when a request was due: a server that falls behind cannot hide it. Every batch is a real one, signed,
 new, of one of many access points; each rate lasts SECONDS. The rate grows until p99 is over the limit or something else than 202 comes. Beside it
 stands the server's processor time for each batch, which other programs on the machine hardly move.

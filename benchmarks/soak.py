@@ -16,6 +16,7 @@ import json
 import mmap
 import os
 import random
+import re
 import signal
 import struct
 import sys
@@ -220,6 +221,12 @@ def resident_mib(pid: int) -> float:
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * PAGE_BYTES / 2**20
 
 
+def peak_mib(pid: int) -> float:
+    """The most that was resident at any moment. Source: proc_pid_status(5)."""
+    found = re.search(r"^VmHWM:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
+    return round(int(found[1]) / 1024, 1) if found else 0.0
+
+
 def sizes(folder: Path) -> dict[str, float]:
     """Files of both, in MB and numbers."""
     lake = [path for path in (folder / "cloud" / "lake").rglob("*") if path.is_file()]
@@ -301,7 +308,8 @@ def soak(
                     "frames": board["frames"],
                     "addresses": board["addresses"],
                 }
-                rows.append({**row, "agent_mib": agent, "cloud_mib": cloud, **sizes(folder)})
+                memory = {"agent_mib": agent, "cloud_mib": cloud, "cloud_peak_mib": peak_mib(pids[0])}
+                rows.append({**row, **memory, **sizes(folder)})
                 print(json.dumps(rows[-1]), flush=True)
         if not board["is_done"]:
             return rows, [f"stopped after {longest_s:.0f} s, before the end"]

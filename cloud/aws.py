@@ -1,15 +1,15 @@
 """The AWS composition root: Kinesis, S3, PostgreSQL, and DuckDB on copies of the lake's objects; each part may be a process of its own.
 
-| process | `python -m cloud.aws` | what it does |
+| process | `ivizone-cloud aws` | what it does |
 | --- | --- | --- |
 | web | `serve` | ingest behind the load balancer; as many as there is traffic |
 | consumer | `kcl` | the Kinesis Client Library, which starts a `processor` for each shard; two or more |
 | consumer | `consume` | one process that reads all shards itself, for small deployments without Java |
 | analyst | `analyse` | days with new data -> figures; erases what is over; any number |
-| once | `roles`, `migrate` | SQL for the database's roles; schema, partitions and grants |
+| once | `roles`, `hand-over` | SQL for the database's roles; the next secret of the receipts |
 
-The same words stand behind `ivizone-cloud aws`. What an operator does to stores, access points, people and receipts is the `ivizone-cloud` of
-the embedded product, with `--config FILE`. Exit codes as there: 0 ok, 2 usage, 3 configuration, 5 a part does not answer.
+What an operator does to the schema, stores, access points, people and receipts is the `ivizone-cloud` of the embedded product, with
+`--config FILE`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import tempfile
 import threading
 import time
 from base64 import b64encode
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, date, datetime
 from functools import cached_property
@@ -36,12 +36,10 @@ from starlette.applications import Starlette
 
 from cloud.analyst import Analyst
 from cloud.aws_clients import make_client
-from cloud.aws_commands import add_processes
 from cloud.config import CloudConfig, CloudConfigError, load_cloud_config, require
 from cloud.consumer.consumer import Consumer
 from cloud.consumer.kcl import Processor, ShardBuffer, Thresholds
 from cloud.consumer.kcl_daemon import daemon_command, find_jars, properties
-from cloud.databases.base import DatabaseError
 from cloud.databases.postgres import (
     day_lock,
     house_lock,
@@ -52,7 +50,6 @@ from cloud.databases.postgres import (
     stream_lock,
 )
 from cloud.fleet.registry import Fleet
-from cloud.log import configure
 from cloud.portal.shoppers import Shoppers
 from cloud.retention.receipts import Receipts, key_of
 from cloud.retention.retention import Retention
@@ -66,7 +63,7 @@ from cloud.warehouse.base import EngineError
 from cloud.warehouse.duckdb_engine import DuckDbEngine
 
 log = structlog.get_logger()
-OK, CONFIGURATION, AWAY = 0, 3, 5
+OK = 0
 RETRY_S = 5.0
 LAG_S = 15.0
 """How often ingest looks how far behind the consumers are."""
@@ -351,27 +348,9 @@ def run_kcl(aws: Aws, config_path: Path | None) -> int:
     arguments = ["--config", str(config_path.absolute())] if config_path else []
     folder = Path(tempfile.mkdtemp(prefix="ivizone-kcl-"))
     file = folder / "kcl.properties"
-    file.write_text(properties(aws.config, [sys.executable, "-m", "cloud.aws", "processor", *arguments]))
+    file.write_text(properties(aws.config, [sys.executable, "-m", "cloud", "aws", "processor", *arguments]))
     command = daemon_command(aws.config, find_jars(), file)
     os.execvp(command[0], command)  # noqa: S606  the operator's Java, no shell between
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one process; gives the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m cloud.aws", description="The parts of Ivizone on AWS, a process each."
-    )
-    add_processes(parser.add_subparsers(required=True, metavar="COMMAND"))
-    options = parser.parse_args(arguments)
-    configure(options.log_level, as_json=options.log_json)
-    try:
-        return int(options.run(options))
-    except (CloudConfigError, DatabaseError) as error:
-        return _fail(error, CONFIGURATION)
-    except SQLAlchemyError as error:
-        return _fail(f"the database does not answer: {getattr(error, 'orig', None) or type(error).__name__}", AWAY)
-    except (StoreError, StreamError, EngineError) as error:
-        return _fail(error, AWAY)
 
 
 def run_command(options: argparse.Namespace) -> int:
@@ -391,8 +370,6 @@ def run_command(options: argparse.Namespace) -> int:
         print(sql_of_roles(options.database), end="")
     elif options.command == "hand-over":
         hand_over(aws, sys.stdin.readline().strip())
-    elif options.command == "migrate":
-        print(migrated(aws.database))
     return OK
 
 
@@ -418,7 +395,7 @@ def _serve(aws: Aws, host: str, port: int) -> int:
     require(aws.config, "database.url")
     socket = listen(host, port)
     if socket is None:
-        return _fail(f"port {port} on {host} cannot be had; choose others with --port and --host", CONFIGURATION)
+        raise CloudConfigError(f"port {port} on {host} cannot be had; choose others with --port and --host")
     print(f"http://{host}:{socket.getsockname()[1]}/", flush=True)
     run_server(aws.app(), socket)
     return OK
@@ -429,12 +406,3 @@ def _stop_on_signal() -> Callable[[], bool]:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda _number, _frame: stop.set())
     return stop.is_set
-
-
-def _fail(error: object, code: int) -> int:
-    print(f"cloud.aws: {error}", file=sys.stderr)
-    return code
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,4 +1,4 @@
-"""The words of `python -m cloud.aws` and `ivizone-cloud aws`: processes, and what is done once. Only names them: boto3 is asked for when one runs."""
+"""The words of `ivizone-cloud aws`: processes, and what is done once. Only names them: boto3 is asked for when one runs."""
 
 from __future__ import annotations
 
@@ -22,7 +22,6 @@ PROCESSES = {
     "processor": "one shard; the library starts it",
     "consume": "read all shards in this one process",
     "analyse": "compute days with new data and erase what is over, until stopped",
-    "migrate": "bring the database to the newest schema",
     "hand-over": "read the next secret of the receipts from stdin, and let the key of the one before sign that it follows",
     "roles": "print the SQL that makes the database's roles",
 }

@@ -56,7 +56,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SQLAlchemyError as error:
         return _fail(f"the database does not answer: {getattr(error, 'orig', None) or type(error).__name__}", AWAY)
     except OSError as error:
-        return _fail(f"{error.filename or options.data}: {error.strerror}; name another folder with --data", AWAY)
+        other = "; name another folder with --data" if options.data else ""
+        return _fail(f"{error.filename or options.data or type(error).__name__}: {error.strerror}{other}", AWAY)
     except KeyboardInterrupt:
         return _fail("stopped", INTERRUPTED)
 

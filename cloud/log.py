@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import sys
+from contextlib import suppress
+from typing import TextIO, cast
 
 import structlog
 
@@ -19,6 +21,22 @@ def configure(level: str, *, as_json: bool = False) -> None:
             structlog.processors.JSONRenderer() if as_json else structlog.processors.LogfmtRenderer(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
-        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(file=cast(TextIO, _Willing(sys.stderr))),
         cache_logger_on_first_use=True,
     )
+
+
+class _Willing:
+    """A stream, as far as print uses one. What cannot be written (a full disk, a pipe that nobody reads any more) is lost: a line is worth
+    neither a batch nor a thread."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> None:
+        with suppress(OSError, ValueError):
+            self._stream.write(text)
+
+    def flush(self) -> None:
+        with suppress(OSError, ValueError):
+            self._stream.flush()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from sqlalchemy import Engine as Database
@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from cloud.dashboard.app import Dashboard
 from cloud.dashboard.headers import SafeHeaders
+from cloud.failures import note_failure, sorry
 from cloud.fleet.registry import Fleet
 from cloud.ingest.app import Ingest, Intake, PastTheRouter
 from cloud.ingest.own import OwnAffairs
@@ -28,7 +29,16 @@ class Application(Starlette):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request, or the begin and end of the server's life."""
-        await self._ways(scope, receive, send)
+        if scope["type"] != "http":
+            return await self._ways(scope, receive, send)
+        try:
+            await self._ways(scope, receive, send)
+        except Exception as error:
+            note_failure(error)
+            with suppress(
+                RuntimeError
+            ):  # by which the server says that an answer has begun; it cuts the connection then
+                await sorry()(scope, receive, send)
 
 
 def application(
@@ -57,6 +67,6 @@ def application(
         ingest.batches,
         routes=[*ingest.routes(), *own.routes(), *pages],
         middleware=[Middleware(SafeHeaders)],
-        exception_handlers={404: dashboard.not_there},
+        exception_handlers={404: dashboard.not_there, 500: sorry},
         lifespan=whole_life,
     )

@@ -39,10 +39,10 @@ class Source(Protocol):
 
 @runtime_checkable
 class LiveSource(Source, Protocol):
-    """A source that hears the air now. It does not end by itself; whoever stops it asks for the last tick."""
+    """A source that hears the air now. It does not end by itself; whoever stops it asks for the rest."""
 
-    def last_tick(self) -> Tick:
-        """What was listened and lost since the last tick that was yielded."""
+    def rest(self) -> Iterator[Heard]:
+        """What was heard and not yielded until now, within half a second, and a last tick. Nothing is heard from here on."""
         ...
 
     def state(self) -> dict[str, int | float | str | None]:

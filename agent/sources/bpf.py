@@ -52,6 +52,8 @@ PROBE_REQUESTS = (
     Instruction(RETURN, 0, 0, 0),
 )
 """Behind a radiotap header of any length: Frame Control of a probe request, or nothing."""
+NOTHING = (Instruction(RETURN, 0, 0, 0),)
+"""No frame passes."""
 
 
 def assemble(program: tuple[Instruction, ...]) -> bytes:

@@ -72,6 +72,7 @@ class HostapdSource:
         self._sys = sys
         self._queue: SimpleQueue[tuple[int, Notice] | None] = SimpleQueue()
         self._queue_max = queue_max
+        self._reader = EventReader()
         self._counters = threading.Lock()
         self._listened_s: dict[int, float] = {}
         self._lost = 0
@@ -94,7 +95,6 @@ class HostapdSource:
         return cls(section.ubus_socket, section.hostapd_probes)
 
     def __iter__(self) -> Iterator[Heard]:
-        reader = EventReader()
         last_us = self._clock_us()
         yield self._tick(last_us)
         next_tick_s = time.monotonic() + TICK_EVERY_S
@@ -107,14 +107,17 @@ class HostapdSource:
                 if told is None:
                     return
                 last_us = told[0]
-                yield from reader.read(told[1], last_us)
+                yield from self._reader.read(told[1], last_us)
             if time.monotonic() >= next_tick_s:
                 next_tick_s = time.monotonic() + TICK_EVERY_S
                 yield self._tick(last_us)
 
-    def last_tick(self) -> Tick:
-        """What was listened and lost since the last tick that was yielded."""
-        return self._tick(self._clock_us())
+    def rest(self) -> Iterator[Heard]:
+        """The notices that wait, and a last tick."""
+        for _ in range(self._queue.qsize()):
+            if told := self._queue.get():
+                yield from self._reader.read(told[1], told[0])
+        yield self._tick(self._clock_us())
 
     def losses(self) -> dict[str, int]:
         """Notices that found the queue full since the start. What ubusd dropped before is not known."""

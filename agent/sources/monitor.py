@@ -64,6 +64,8 @@ class MonitorSource:
         self._poll = select.poll()
         self._is_closed = False
         self._was_interrupted = False
+        self._handed: Iterator[CapturedFrame] = iter(())
+        """What of the last block was not yielded yet."""
         self._heard: bytes | None = None
         self._last_frame_us = 0
         self._received = 0
@@ -89,16 +91,23 @@ class MonitorSource:
         """Frames as they come, and a tick each second, until ``close``."""
         while not self._is_closed:
             if self._wait(self._next_look_us - _now_us()):
-                frames = self._read()
-                if frames:
-                    yield from frames
+                self._handed = iter(self._read())
+                yield from self._handed
             if _now_us() >= self._next_look_us and not self._is_closed:
                 yield self._look()
                 self._next_look_us = _now_us() + LOOK_EVERY_US  # not sooner after a late one: looks are compared
 
-    def last_tick(self) -> Tick:
-        """What was listened and lost since the last tick."""
-        return self._look()
+    def rest(self) -> Iterator[CapturedFrame | Tick]:
+        """What was read and not yielded, what the kernel has not handed over yet, and a last tick. Nothing is heard from here on."""
+        yield from self._handed
+        if self._capture is not None and self._capture.shut():
+            end_us = _now_us() + self._capture.reader.lag_us
+            while (left_us := end_us - _now_us()) > 0:
+                if self._wait(left_us):
+                    yield from self._read()
+            while frames := self._read():
+                yield from frames
+        yield self._look()
 
     def losses(self) -> dict[str, int]:
         """Frames for which the ring or the queue had no room, since the start."""

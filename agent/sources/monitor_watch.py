@@ -216,11 +216,13 @@ class Watch:
     def _broke_off(self, look: Look) -> bool:
         """True where steady air has suddenly less than half its frames."""
         counts = self._counts
+        floor = min(counts) if len(counts) >= STEADY_LOOKS else 0
         if look.channel != self._channel:
             counts.clear()
+            if look.channel_since_us:
+                floor = 0  # a plan went where there may be fewer; without one, it was the access point that went
         if look.now_us - self._look_us < STEADY_LOOK_US:
             return False
-        floor = min(counts) if len(counts) >= STEADY_LOOKS else 0
         broke_off = floor >= STEADY_FRAMES and 2 * look.frames < floor
         if broke_off:
             counts.clear()

@@ -14,7 +14,7 @@ from typing import Protocol
 
 from agent.dot11.captured import CapturedFrame
 from agent.dot11.decoder import RADIOTAP
-from agent.sources.bpf import PROBE_REQUESTS, attach
+from agent.sources.bpf import NOTHING, PROBE_REQUESTS, attach
 from agent.sources.errors import InterfaceMissing, NotPermitted
 from agent.sources.packet_ring import PACKET_STATISTICS, SOL_PACKET, PacketRing
 
@@ -160,6 +160,14 @@ class PacketCapture:
     def error(self) -> int:
         """The error that waits on the socket, and forget it; 0 where none does."""
         return self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+
+    def shut(self) -> bool:
+        """Let no frame in any more; those inside can be read. False where the system refuses."""
+        try:
+            attach(self.socket, NOTHING)
+        except OSError:
+            return False
+        return True
 
     def close(self) -> None:
         """Close both sockets and the ring."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from base64 import b64encode
-from typing import Any
+from typing import Any, TypeGuard
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -25,7 +25,7 @@ def enrol(connection: Connection, token: str, private_key: Ed25519PrivateKey, so
     response = connection.request("POST", ENROL_PATH, body, Content_Type="application/json")
     if response.status == 201:
         answer = _json(response.body)
-        if isinstance(answer, dict) and isinstance(answer.get("agent"), str) and isinstance(answer.get("site"), str):
+        if _is_enrolment(answer):
             return answer
         raise UploadRefused("the cloud's answer names no agent and no site; is this an Ivizone cloud?")
     raise unexpected(response, "to the enrolment")
@@ -34,8 +34,16 @@ def enrol(connection: Connection, token: str, private_key: Ed25519PrivateKey, so
 def _json(body: bytes) -> Any:
     try:
         return json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
+
+
+def _is_enrolment(answer: Any) -> TypeGuard[dict[str, Any]]:
+    """True for {"agent": text, "site": text, "config": {section: {option: value}}}, the last of which may be missing."""
+    if not isinstance(answer, dict) or not all(isinstance(answer.get(name), str) for name in ("agent", "site")):
+        return False
+    config = answer.get("config") or {}
+    return isinstance(config, dict) and all(isinstance(options, dict) for options in config.values())
 
 
 def enrolled_config(existing: str, name: str, url: str, answer: dict[str, Any]) -> str:

@@ -13,6 +13,8 @@ MAX_LINE_BYTES = 8192
 MAX_HEADERS = 100
 MAX_INTERIM = 10
 """Of "wait" and "early hints", behind which the answer itself follows (RFC 9110, section 15.2)."""
+MAX_LENGTH_DIGITS = 18
+"""Of a body's length. Python itself refuses to read a number of more than 4,300, by an error that nobody here expects."""
 WITHOUT_BODY = (204, 304)
 BROKEN = "answer is no HTTP/1.1"
 
@@ -100,7 +102,7 @@ def _body(stream: BinaryIO, status: int, headers: Mapping[str, str], limit: int)
     length = headers.get("content-length")
     if length is None:
         return stream.read(limit), False
-    if not (length.isascii() and length.isdecimal()):
+    if not (length.isascii() and length.isdecimal() and len(length) <= MAX_LENGTH_DIGITS):
         raise NotHttp(f"{BROKEN}: a length that is no number")
     body = stream.read(min(int(length), limit))
     return body, len(body) == int(length)

@@ -85,7 +85,7 @@ class ApiRoutes:
 
     async def description(self, _request: Request) -> Response:
         """What can be asked, as OpenAPI 3.1."""
-        return JSONResponse(_description())
+        return JSONResponse(described())
 
     def _site(self, request: Request, viewer: Viewer) -> Site:
         return self._asked.site(viewer, request.path_params["site"])
@@ -262,6 +262,7 @@ def _time(time_ms: int) -> str:
 
 
 @cache
-def _description() -> dict[str, Any]:
+def described() -> dict[str, Any]:
+    """``openapi.yaml``."""
     loaded: dict[str, Any] = yaml.safe_load(DESCRIPTION.read_text())
     return loaded

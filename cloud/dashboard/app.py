@@ -6,7 +6,7 @@
 | /sites/{site}... | ``day``: one day, as page, data and events |
 | /stores, /sites/{site}/weeks, /sites/{site}/report | ``weeks``: several days, several stores, paper |
 | /stores/groups | ``groups``: some of the stores under a name |
-| /api/v1/... | ``api``: data for programs, export |
+| /api/v1/..., /account/api | ``api``: data for programs, export; ``api_page``: what it can do |
 | /fleet... | ``fleet``: access points |
 | /setup, /sites/{site}/setup | ``setup``: the guide |
 | /sign-in, /welcome, /account ... | ``people`` |
@@ -34,6 +34,7 @@ from cloud.accounts.sessions import Sessions
 from cloud.accounts.tokens import ApiTokens
 from cloud.accounts.viewer import READ_FIGURES
 from cloud.dashboard.api import ApiRoutes
+from cloud.dashboard.api_page import ApiPage
 from cloud.dashboard.day import DayPages
 from cloud.dashboard.fleet import FleetPages
 from cloud.dashboard.groups import GroupPages
@@ -74,6 +75,7 @@ class Dashboard:
         self._groups = GroupPages(self._queries, groups, self.pages)
         desk = Desk(database, fleet, now_ms)
         self._api = ApiRoutes(self._queries, desk, groups, now_ms)
+        self._api_page = ApiPage(self._queries, self.pages)
         self._fleet = FleetPages(self._queries, desk, self.pages, now_ms)
         self._setup = SetupPages(self._queries, desk, self.accounts, self.pages, now_ms)
 
@@ -86,6 +88,7 @@ class Dashboard:
             *self._weeks.routes(self.gate),
             *self._groups.routes(self.gate),
             *self._api.routes(self.gate),
+            *self._api_page.routes(self.gate),
             *self._fleet.routes(self.gate),
             *self._setup.routes(self.gate),
             Mount("/static", StaticFiles(directory=STATIC)),

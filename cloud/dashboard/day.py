@@ -165,6 +165,7 @@ class DayPages:
             "dwell": [
                 {"label": view.show_bucket(bucket), "visits": bucket.visits} for bucket in self._queries.dwell(*key)
             ],
+            "left_out": view.small() if asked.preset == OWN else view.NOT_TOLD,
             "table": _table(quarters, charts, starts, zone, spoken),
             "table_titles": [spoken.say(f"metric.{metric}.title") for metric in charts],
             "ledger": [_ledger_line(row, zone, spoken) for row in ledger],
@@ -318,6 +319,6 @@ def _ledger_line(row: Row, zone: ZoneInfo, spoken: Language) -> dict[str, Any]:
 
 def _as_data(shown: dict[str, Any]) -> dict[str, Any]:
     """What the page's script needs; the tiles as they are read."""
-    kept = ("state", "step_s", "starts_s", "time_zone", "series", "dwell", "table", "ledger")
+    kept = ("state", "step_s", "starts_s", "time_zone", "series", "dwell", "left_out", "table", "ledger")
     tiles = {tile.metric: asdict(tile) for tile in [*shown["tiles"], *shown["small_tiles"]]}
     return {**{name: shown[name] for name in kept}, "tiles": tiles}

@@ -205,8 +205,13 @@ def _drops(ledger: Any, spoken: Language) -> dict[str, str]:
         "skipped": spoken.number(ledger["skipped"]),
         "kernel_drops": spoken.number(ledger["kernel_drops"]),
         "evicted": spoken.number(ledger["evicted_batches"]),
-        "reasons": ", ".join(f"{reason} {spoken.number(count)}" for reason, count in told),
+        "reasons": ", ".join(f"{_reason(reason, spoken)} {spoken.number(count)}" for reason, count in told),
     }
+
+
+def _reason(name: str, spoken: Language) -> str:
+    """In words; the name itself where an access point is newer than this page."""
+    return spoken.texts.get(f"reason.{name}", name)
 
 
 def _ledger_row(date: str, ledger: Row, site: Site, now_ms: int, spoken: Language) -> Row:

@@ -43,7 +43,8 @@ def _hour(start_ms: int, quarters: list[Figure]) -> Figure:
     known = [figure.coverage for figure in quarters if figure.coverage is not None]
     coverage = sum(known) / len(known) if known else None
     if hidden and not any(figure.value for figure in quarters) and (hidden == 1 or metric not in ADDITIVE):
-        return Figure(metric, None, None, None, coverage, True, start_ms)  # all that is known is again: fewer than five
+        # All that is known is again: fewer than five.
+        return Figure(metric, None, None, None, coverage, True, start_ms, is_small=True)
     parts = 1 if metric in ADDITIVE else FULL
     low = sum(figure.low or 0.0 for figure in quarters)
     high = sum(MOST_HIDDEN if figure.is_hidden else figure.high or 0.0 for figure in quarters)

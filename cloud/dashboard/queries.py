@@ -8,16 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, cast
+from typing import Any
 
-from sqlalchemy import ColumnElement, Engine, Select, Table, func, select
+from sqlalchemy import ColumnElement, Engine, Select, Table, and_, func, or_, select
 from sqlalchemy.sql.base import ReadOnlyColumnCollection
 
 from cloud.accounts.viewer import Viewer, visible_sites
 from cloud.dashboard.ranges import HeardQuarter, HeatCell, heat
 from cloud.databases.people_tables import people_factors, people_shown
 from cloud.databases.tables import agents, day_figures, dwell_buckets, ledger_days, quarter_figures, sites
-from cloud.domain.differences import publish_buckets_as, publish_day_as, publish_quarters_as, shown_presets
+from cloud.domain.differences import COUNTED, publish_buckets_as, publish_day_as, publish_quarters_as, shown_presets
 from cloud.domain.people import Factor
 from cloud.domain.preset import OWN
 from cloud.domain.publish import ADDITIVE, HIDDEN_MIDDLE, PARTS_OF, PUBLISHED, Bucket, Figure, K
@@ -156,8 +156,10 @@ class Queries:
             raise AssertionError("cannot happen: no page asks for a part without its whole")
         found: dict[str, dict[str, dict[str, list[Row]]]] = {}
         columns = day_figures.c
-        wanted = (columns.metric.in_(metrics),) if preset == OWN else ()  # beside others all counts must be compared
-        where = (columns.site.in_(names), columns.date.in_(dates), *wanted, *_beside(columns, preset))
+        wanted: ColumnElement[bool] = columns.metric.in_(metrics)
+        if preset != OWN:  # beside it the counts of all others must be compared
+            wanted = or_(columns.metric.in_(COUNTED), and_(columns.preset == preset, wanted))
+        where = (columns.site.in_(names), columns.date.in_(dates), wanted, *_beside(columns, preset))
         for row in self._rows(viewer, day_figures, *where):
             by_preset = found.setdefault(row["site"], {}).setdefault(row["date"], {})
             by_preset.setdefault(row["preset"], []).append(row)
@@ -236,7 +238,9 @@ class Queries:
         equal = [table.c[name] == value for name, value in where.items()]
         query: Select[Any] = select(table).where(*equal, *conditions, _visible(viewer, table))
         with self._database.connect() as connection:
-            return cast(list[Row], connection.execute(query).mappings().all())
+            answer = connection.execute(query)
+            names = tuple(answer.keys())
+            return [dict(zip(names, row, strict=True)) for row in answer.all()]
 
 
 def _beside(columns: ReadOnlyColumnCollection[str, Any], preset: str) -> tuple[ColumnElement[bool], ...]:

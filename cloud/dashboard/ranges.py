@@ -64,7 +64,7 @@ def _sum(metric: str, days: Days) -> Figure | None:
     if not found:
         return None
     if not shown:
-        return Figure(metric, None, None, None, _mean(found), is_hidden=any(figure.is_hidden for figure in found))
+        return _nothing_shown(metric, found)
     value, low, high = (sum(part(figure) or 0.0 for figure in shown) for part in (_value, _low, _high))
     return Figure(metric, value, low, high, _mean(found))
 
@@ -80,7 +80,8 @@ def _rate(days: Days) -> Figure:
     came, low, high = (sum(part(visitors) or 0.0 for visitors, _ in both) for part in (_value, _low, _high))
     passed, few, many = (sum(part(passers_by) or 0.0 for _, passers_by in both) for part in (_value, _low, _high))
     if came + passed <= 0:
-        return Figure("capture_rate", None, None, None, coverage, is_hidden=not both)
+        is_small = all(figure.is_small for day in days.values() for figure in day.values() if figure.is_hidden)
+        return Figure("capture_rate", None, None, None, coverage, is_hidden=not both, is_small=not both and is_small)
     return Figure(
         "capture_rate", came / (came + passed), low / (low + many or 1.0), high / (high + few or 1.0), coverage
     )
@@ -89,9 +90,16 @@ def _rate(days: Days) -> Figure:
 def _typical(stays: Sequence[Figure]) -> Figure:
     shown = [figure for figure in stays if figure.value is not None]
     if not shown:
-        return Figure("dwell_median_s", None, None, None, _mean(stays), is_hidden=any(f.is_hidden for f in stays))
+        return _nothing_shown("dwell_median_s", stays)
     value, low, high = (median(part(figure) or 0.0 for figure in shown) for part in (_value, _low, _high))
     return Figure("dwell_median_s", value, low, high, _mean(stays))
+
+
+def _nothing_shown(metric: str, found: Sequence[Figure]) -> Figure:
+    """Of days without one that may be shown."""
+    hidden = [figure for figure in found if figure.is_hidden]
+    is_small = bool(hidden) and all(figure.is_small for figure in hidden)
+    return Figure(metric, None, None, None, _mean(found), is_hidden=bool(hidden), is_small=is_small)
 
 
 def _mean(figures: Iterable[Figure]) -> float | None:

@@ -1,6 +1,7 @@
 """Published figures -> what a merchant reads (core): rounding and words. Nothing here asks the database.
 
-What is hidden because it rests on too few devices is shown as "< 5" (DESIGN section 6, ``cloud.domain.publish``).
+What is hidden because it rests on too few devices is shown as "< 5" (DESIGN section 6, ``cloud.domain.publish``); what is hidden so that
+another figure does not follow from it is said not to be told: it may be any number.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ SMALL_TILES = ("engaged", "bounced", "residents")
 LOW_COVERAGE = 0.8
 """Below it the page says so in a line of its own."""
 ENGLISH = language("en")
+NOT_TOLD = "·"
+"""In the place of a number that may be any."""
 
 
 @cache
@@ -62,14 +65,20 @@ def tile(metric: str, figure: Figure | None, note: str = "", compared: str = "",
     unit = metrics()[metric]["unit"]
     value, interval = NONE, ""
     if figure is not None and figure.is_hidden:
-        value = small() if unit == "devices" else NONE
-        note = note or ("" if unit == "devices" else spoken.say("figure.few", k=K))
+        value = small() if unit == "devices" and figure.is_small else NONE
+        note = note or _why_hidden(unit, figure, spoken)
     elif figure is not None and figure.value is not None:
         value = show(unit, figure.value, spoken)
         interval = show_interval(unit, figure.low or 0.0, figure.high or 0.0, spoken)
     said = {part: spoken.say(f"metric.{metric}.{part}") for part in ("title", "meaning", "computed")}
     coverage = show_coverage(figure.coverage if figure else None, spoken)
     return Tile(metric, value=value, interval=interval, coverage=coverage, note=note, compared=compared, **said)
+
+
+def _why_hidden(unit: str, figure: Figure, spoken: Language) -> str:
+    if not figure.is_small:
+        return spoken.say("figure.not_told")
+    return "" if unit == "devices" else spoken.say("figure.few", k=K)
 
 
 def small() -> str:
@@ -138,20 +147,20 @@ def said(metric: str, comparison: Comparison, days: str, spoken: Language, endin
 
 def _those_days(count: int, weekday: int, spoken: Language) -> str:
     if count == 1:
-        return spoken.say("compare.last_one", weekday=spoken.weekday(weekday))
-    return spoken.say("compare.last_some", count=count, weekdays=spoken.say(f"calendar.weekdays.{weekday}"))
+        return spoken.say(f"calendar.last_one.{weekday}")
+    return spoken.say(f"calendar.last_some.{weekday}", count=count)
 
 
 def quarter_series(figures: Sequence[Figure], starts_ms: Sequence[int]) -> dict[str, list[float | None]]:
-    """One quarter-hour metric as columns for a chart; None is a gap. What is hidden is a band between 0 and ``K`` without a line."""
+    """One quarter-hour metric as columns for a chart; None is a gap. What is small is a band between 0 and ``K`` without a line."""
     by_start = {figure.start_ms: figure for figure in figures}
     series: dict[str, list[float | None]] = {"value": [], "low": [], "high": [], "coverage": []}
     for start in starts_ms:
         figure = by_start.get(start)
-        is_hidden = figure is not None and figure.is_hidden
+        is_small = figure is not None and figure.is_small
         series["value"].append(_rounded(figure.value if figure else None, 2))
-        series["low"].append(0.0 if is_hidden else _rounded(figure.low if figure else None, 2))
-        series["high"].append(float(K) if is_hidden else _rounded(figure.high if figure else None, 2))
+        series["low"].append(0.0 if is_small else _rounded(figure.low if figure else None, 2))
+        series["high"].append(float(K) if is_small else _rounded(figure.high if figure else None, 2))
         series["coverage"].append(_rounded(figure.coverage if figure else None, 4))
     return series
 
@@ -185,7 +194,7 @@ def show_cell(figure: Figure | None, spoken: Language = ENGLISH) -> str:
     if figure is None or (figure.value is None and not figure.is_hidden):
         return NONE
     if figure.value is None:
-        return small()
+        return small() if figure.is_small else NOT_TOLD
     return spoken.say(
         "figure.cell",
         value=spoken.number(figure.value),

@@ -67,7 +67,8 @@ class Pages:
         text = spoken_by(request, None).say(key, **values)
         if request.url.path.endswith(".json") or request.url.path.startswith("/api/"):
             return JSONResponse({"error": text}, status)
-        return self.page(request, "not_there.html", status=status, message=text)
+        title = "refused.title" if status == 403 or key == "welcome.over" else "not_there.title"
+        return self.page(request, "not_there.html", status=status, title=title, message=text)
 
     async def not_there(self, request: Request, _error: Exception) -> Response:
         """The answer where no route fits."""

@@ -29,7 +29,7 @@ from cloud.dashboard.ranges import HeatCell, Summary, by_week, monday_of, monday
 from cloud.dashboard.web import NotThere, Pages, spoken_by
 from cloud.domain.language import NONE, Language
 from cloud.domain.preset import OWN, presets
-from cloud.domain.publish import Figure
+from cloud.domain.publish import Figure, K
 from cloud.domain.site import Site
 from cloud.fleet.groups import Groups, StoreGroup
 
@@ -164,6 +164,7 @@ class WeekPages:
             site=site,
             asked=asked,
             week=week_name(monday),
+            number=start.isocalendar().week,
             range_text=_range_text(asked, spoken),
             before=week_name((start - timedelta(weeks=1)).isoformat()),
             after=week_name((start + timedelta(weeks=1)).isoformat()),
@@ -171,7 +172,7 @@ class WeekPages:
             tiles=[_report_tile(summary, weeks, metric, spoken) for metric in COLUMNS],
             rows=[_day_row(date, days.get(date, {}), spoken) for date in week_dates(monday)],
             columns=COLUMNS,
-            heat=self._heat(viewer, site, week_dates(monday), preset, spoken),
+            heat=self._heat(viewer, site, dates, preset, spoken),  # of one week most hours may not be told
             preset=presets()[preset],
             own=OWN,
         )
@@ -257,16 +258,16 @@ def _trend(days: Mapping[str, Mapping[str, Figure]], asked: AskedRange) -> dict[
     series = {}
     for metric in ("visitors", "passers_by"):
         figures = [days.get(date, {}).get(metric) for date in dates]
-        hidden = [figure is not None and figure.is_hidden for figure in figures]
+        small = [figure is not None and figure.is_small for figure in figures]
         series[metric] = {
             "value": [figure.value if figure else None for figure in figures],
             "low": [
-                0 if is_hidden else figure.low if figure else None
-                for figure, is_hidden in zip(figures, hidden, strict=True)
+                0 if is_small else figure.low if figure else None
+                for figure, is_small in zip(figures, small, strict=True)
             ],
             "high": [
-                5 if is_hidden else figure.high if figure else None
-                for figure, is_hidden in zip(figures, hidden, strict=True)
+                K if is_small else figure.high if figure else None
+                for figure, is_small in zip(figures, small, strict=True)
             ],
         }
     return {"dates": dates, "series": series}
@@ -328,5 +329,5 @@ def _heat_cell(cell: HeatCell | None, most: int, spoken: Language) -> dict[str, 
     if cell is None:
         return {"text": "", "step": "none"}
     if cell.value is None:
-        return {"text": "<", "step": "few"}
+        return {"text": view.NOT_TOLD, "step": "few"}
     return {"text": spoken.number(cell.value), "step": -(-cell.value * HEAT_STEPS // most) if most else 0}

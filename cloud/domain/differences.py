@@ -46,6 +46,8 @@ FORMS = (
     ("engaged", "bounced"),
 )
 """Counts of a day, and counts that follow from them: sums, and with a minus what is left of a whole without a part."""
+COUNTED = tuple(form[0] for form in FORMS if len(form) == 1)
+SIGNED = tuple(tuple((name.lstrip("-"), -1 if name[0] == "-" else 1) for name in form) for form in FORMS)
 
 
 def publish_day_as(preset: str, by_preset: Mapping[str, Rows]) -> dict[str, Figure]:
@@ -62,35 +64,34 @@ def shown_presets(by_preset: Mapping[str, Rows]) -> list[str]:
     Where our own hides a count, the others are shown only if they count the same: its hidden part could follow from theirs.
     """
     own = counts_of(by_preset.get(OWN, ()))
-    shown = [OWN]
+    sums = {OWN: sums_of(own)}
     for preset in sorted(set(by_preset) - {OWN}):
-        mine = counts_of(by_preset[preset])
-        if mine == own or (
-            _is_large(own)
-            and _is_large(mine)
-            and all(_may_differ(mine, counts_of(by_preset[earlier])) for earlier in shown)
+        counts = counts_of(by_preset[preset])
+        mine = sums_of(counts)
+        if counts == own or (
+            _is_large(sums[OWN]) and _is_large(mine) and all(_may_differ(mine, earlier) for earlier in sums.values())
         ):
-            shown.append(preset)
-    return shown
+            sums[preset] = mine
+    return list(sums)
 
 
 def counts_of(rows: Rows) -> dict[str, int]:
     """Metric -> devices of a day's counts."""
-    wanted = {name.lstrip("-") for form in FORMS for name in form}
-    return {row["metric"]: int(row["devices"]) for row in rows if row["metric"] in wanted}
+    return {row["metric"]: int(row["devices"]) for row in rows if row["metric"] in COUNTED}
 
 
-def _is_large(counts: Mapping[str, int]) -> bool:
+def sums_of(counts: Mapping[str, int]) -> list[int]:
+    """What ``FORMS`` come to. Once for each definition: a year of fifty stores has a hundred thousand of them."""
+    return [sum(sign * counts.get(name, 0) for name, sign in form) for form in SIGNED]
+
+
+def _is_large(sums: Sequence[int]) -> bool:
     """True where no count, and no rest of one, is small."""
-    return not any(0 < abs(_value(form, counts)) < K for form in FORMS)
+    return not any(0 < abs(value) < K for value in sums)
 
 
-def _may_differ(one: Mapping[str, int], other: Mapping[str, int]) -> bool:
-    return not any(0 < abs(_value(form, one) - _value(form, other)) < K for form in FORMS)
-
-
-def _value(form: Sequence[str], counts: Mapping[str, int]) -> int:
-    return sum(-counts.get(name[1:], 0) if name[0] == "-" else counts.get(name, 0) for name in form)
+def _may_differ(one: Sequence[int], other: Sequence[int]) -> bool:
+    return not any(0 < abs(a - b) < K for a, b in zip(one, other, strict=True))
 
 
 # --- cells of a day ---------------------------------------------------------------------------------------------------------------
@@ -107,7 +108,7 @@ def publish_quarters_as(preset: str, by_preset: Mapping[str, Rows], shown: Itera
     columns = _columns(by_preset, shown, "start_ms", "devices")
     places = hidden_places(columns, {f.start_ms for f in own if f.is_hidden}, is_sum=is_sum)
     # The same places for every definition, and no other: a place that one of them hid alone would follow from the others' sums.
-    return [figure_of(row, is_hidden=row["start_ms"] in places or preset not in shown) for row in rows]
+    return [figure_of(row, is_hidden=row["start_ms"] in places or preset not in shown, is_small=False) for row in rows]
 
 
 def publish_buckets_as(preset: str, by_preset: Mapping[str, Rows], shown: Iterable[str]) -> list[Bucket]:
@@ -155,6 +156,7 @@ def _differs(columns: Sequence[Mapping[Any, int]], at: Any) -> bool:
 
 
 def _hidden(figure: Figure) -> Figure:
+    """Whether it is small by itself is not told: beside another definition that would bound the difference."""
     if figure.value is None:
-        return figure
-    return replace(figure, value=None, low=None, high=None, is_hidden=True)
+        return replace(figure, is_small=False)
+    return replace(figure, value=None, low=None, high=None, is_hidden=True, is_small=False)

@@ -21,6 +21,7 @@ FOLDER = Path(__file__).parent / "languages"
 CODES = ("en", "fr", "pt")
 NAMES = {"en": "English", "fr": "Français", "pt": "Português"}
 NONE = "–"
+UNITS, SIGNS = ("%", "dBm"), (":", ";", "?", "!", "»")
 THIN, HARD = "\u202f", "\u00a0"
 """Between groups of digits; between a number and its unit, so that no line ends there."""
 
@@ -55,14 +56,18 @@ class Language:
         return self.say(
             "calendar.long",
             weekday=self.weekday(day.weekday()),
-            day=day.day,
+            day=self.day_number(day.day),
             month=self.say(f"calendar.month.{day.month}"),
             year=day.year,
         )
 
     def short_date(self, day: Date) -> str:
         """20 Nov."""
-        return f"{day.day}{HARD}{self.say(f'calendar.short_month.{day.month}')}"
+        return f"{self.day_number(day.day)}{HARD}{self.say(f'calendar.short_month.{day.month}')}"
+
+    def day_number(self, number: int) -> str:
+        """A day of a month within a date: the first has a form of its own in French."""
+        return self.say("calendar.first") if number == 1 else str(number)
 
     def weekday(self, number: int) -> str:
         """Monday is 0."""
@@ -91,8 +96,22 @@ def catalogue(folder: Path) -> dict[str, dict[str, str]]:
     texts: dict[str, dict[str, str]] = {}
     for path in sorted(folder.glob("*.yaml")):
         for key, by_language in yaml.safe_load(path.read_text()).items():
-            texts.setdefault(str(key), {}).update({code: str(text) for code, text in by_language.items()})
+            texts.setdefault(str(key), {}).update(
+                {code: _without_breaks(str(key), code, str(text)) for code, text in by_language.items()}
+            )
     return texts
+
+
+def _without_breaks(key: str, code: str, text: str) -> str:
+    """No line ends before a unit, nor in French before a sign of two parts. Source: Lexique des règles typographiques en usage à
+    l'Imprimerie nationale, « Ponctuation »."""
+    if key.startswith(
+        "consent."
+    ):  # a text of a consent has its version by its letters: nobody is asked anew for a space
+        return text
+    for sign in (*UNITS, *(SIGNS if code == "fr" else ())):
+        text = text.replace(f" {sign}", f"{HARD}{sign}")
+    return text.replace("« ", f"«{HARD}") if code == "fr" else text
 
 
 def spoken(code: str, *catalogues: Mapping[str, Mapping[str, str]]) -> Language:

@@ -34,6 +34,8 @@ class Figure:
     """True where it rests on fewer than ``K`` devices, or would give such a one away."""
     start_ms: int | None = None
     """Of a quarter-hour."""
+    is_small: bool = False
+    """True where it is hidden and a reader may take it for fewer than ``K``: only that is shown as "< 5", never what is hidden for another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +57,7 @@ def publish_day(rows: Iterable[Mapping[str, Any]]) -> dict[str, Figure]:
             continue
         whole = by_metric.get(PARTS_OF.get(metric, ""))
         rest = whole["devices"] - row["devices"] if whole else 0
-        figures[metric] = figure_of(row, is_hidden=row["devices"] < K or 0 < rest < K)
+        figures[metric] = figure_of(row, is_hidden=row["devices"] < K or 0 < rest < K, is_small=row["devices"] < K)
     return figures
 
 
@@ -84,12 +86,13 @@ def also_hidden(cells: Sequence[float | None]) -> list[int]:
     return [min(shown)[1]] if shown else []
 
 
-def figure_of(row: Mapping[str, Any], *, is_hidden: bool) -> Figure:
+def figure_of(row: Mapping[str, Any], *, is_hidden: bool, is_small: bool = True) -> Figure:
     """A row of the database as a figure, hidden where it has a value to hide."""
     start_ms = row.get("start_ms")
     known = Figure(str(row["metric"]), row["value"], row["low"], row["high"], row["coverage"], False, start_ms)
-    return _hidden(known) if is_hidden and row["value"] is not None else known
+    return _hidden(known, is_small=is_small) if is_hidden and row["value"] is not None else known
 
 
-def _hidden(figure: Figure) -> Figure:
-    return replace(figure, value=None, low=None, high=None, is_hidden=True)
+def _hidden(figure: Figure, *, is_small: bool = True) -> Figure:
+    """Quarter-hours that are hidden beside a single small one look like it: which of the two is small is not told."""
+    return replace(figure, value=None, low=None, high=None, is_hidden=True, is_small=is_small)

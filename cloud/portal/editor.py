@@ -269,7 +269,8 @@ class Editor:
     def _gone(self, request: Request, visit: Visit, offer: Offer | None) -> Response:
         key, status = ("offers.moved", 409) if offer else ("offers.not_there", 404)
         message = self._pages.spoken(request, visit).say(key)
-        return self._pages.page(request, "not_there.html", visit, status, message=message)
+        title = "refused.title" if offer else "not_there.title"
+        return self._pages.page(request, "not_there.html", visit, status, title=title, message=message)
 
     # --- preview ----------------------------------------------------------------------------------------------------
 

@@ -444,7 +444,7 @@ def day_text(day: str | None, spoken: Language) -> str | None:
     if day is None:
         return None
     found = date.fromisoformat(day)
-    return spoken.say("page.day", day=found.day, month=spoken.say(f"calendar.month.{found.month}"))
+    return spoken.say("page.day", day=spoken.day_number(found.day), month=spoken.say(f"calendar.month.{found.month}"))
 
 
 def hours_of(site: Site, day: str) -> list[tuple[str, str]]:

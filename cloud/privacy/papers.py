@@ -78,7 +78,7 @@ def papers(facts: Facts, code: str, software: str, url: str | None) -> dict[str,
 def made_on(spoken: Language, day: str) -> str:
     """20 November 2026, 20 novembre 2026, 20 de novembro de 2026."""
     year, month, number = day.split("-")
-    said = spoken.say("page.day", day=int(number), month=spoken.say(f"calendar.month.{int(month)}"))
+    said = spoken.say("page.day", day=spoken.day_number(int(number)), month=spoken.say(f"calendar.month.{int(month)}"))
     return spoken.say("papers.date", day=said, year=year)
 
 

@@ -13,6 +13,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from cloud.memory import give_back
+
 _BATCH = [("agent", pa.string()), ("boot", pa.string()), ("batch", pa.int64())]
 LAKE: dict[str, pa.Schema] = {
     "sightings": pa.schema(
@@ -134,7 +136,7 @@ def merge_parquet(table: str, objects: list[bytes]) -> bytes:
     with pq.ParquetWriter(target, LAKE[table], compression="zstd") as writer:
         for group in _groups(table, objects):
             writer.write_table(group)
-    pa.default_memory_pool().release_unused()
+    give_back()
     return target.getvalue()
 
 

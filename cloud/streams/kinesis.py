@@ -164,12 +164,31 @@ class _LaneThread:
         self._thread.join()
 
     def _run(self) -> None:
-        while (puts := self._next()) is not None:
+        is_running = True
+        while is_running:
             try:
-                results = self._writer.put(puts) if puts else []
+                is_running = self._turn()
             except Exception as error:  # a mistake of ours: a lane that is gone would keep its senders waiting for ever
-                results = [StreamError(f"the batch could not be put: {error!r}")] * len(puts)
-            self._settle(puts, results)
+                self._begin_anew(StreamError(f"the stream's writer failed: {error!r}"))
+
+    def _turn(self) -> bool:
+        """Wait, put, settle, once; False where the lane is empty and stops."""
+        if (puts := self._next()) is None:
+            return False
+        try:
+            results = self._writer.put(puts) if puts else []
+        except Exception as error:  # an answer that we do not understand: as if there were none
+            results = [StreamError(f"the batch could not be put: {error!r}")] * len(puts)
+        self._settle(puts, results)
+        return True
+
+    def _begin_anew(self, error: StreamError) -> None:
+        """Nobody knows what of the lane was settled: all who wait in it are told to send again."""
+        with self._changed:
+            for item in self._lane.give_all_up():
+                with suppress(Exception):  # the same mistake again, or who was answered already
+                    item.answer(error)
+        self._note(error, has_put=True)
 
     def _next(self) -> list[Put] | None:
         """What to put now, after waiting for it; None where the lane is empty and stops."""
@@ -199,12 +218,16 @@ class _LaneThread:
 
     def _note(self, error: StreamError | None, has_put: bool) -> None:
         """Say once that the stream does not take all, and once that it does again."""
-        if error and self._last_error is None:
-            log.warning("stream_put_deferred", error=str(error))
-        if error is None and has_put and self._last_error is not None:
-            log.info("stream_put_recovered")
+        before = self._last_error
         if has_put:
             self._last_error = error
+        with suppress(
+            Exception
+        ):  # a log that cannot be written (a full disk, a closed pipe) is no reason to refuse batches
+            if error and before is None:
+                log.warning("stream_put_deferred", error=str(error))
+            if error is None and has_put and before is not None:
+                log.info("stream_put_recovered")
 
     def _why_given_up(self) -> Exception:
         return self._last_error or StreamError("Kinesis did not take the batch in time; send it again")

@@ -178,6 +178,13 @@ class Lane:
             if not site.items:
                 del self._sites[name]
 
+    def give_all_up(self) -> list[Item]:
+        """Let go of everything, under way or not; gives it, unanswered."""
+        items = [item for site in self._sites.values() for item in site.items]
+        self._sites.clear()
+        self.bytes = 0
+        return items
+
     def next_s(self) -> float | None:
         """When `take` or `give_up` has something to do; None where nothing waits."""
         return min((min(site.not_before_s, site.items[0].until_s) for site in self._sites.values()), default=None)

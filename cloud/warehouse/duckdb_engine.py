@@ -8,6 +8,7 @@ from typing import Any
 
 import duckdb
 
+from cloud.memory import give_back
 from cloud.stores.lake import QUERIED, duckdb_columns
 from cloud.warehouse.base import (
     PARAMETERS,
@@ -48,6 +49,8 @@ class DuckDbEngine:
                 return split_days({name: _rows(connection.execute(text(name))) for name in RESULTS}, len(days))
         except duckdb.Error as error:
             raise EngineError(f"DuckDB could not run the shared SQL: {error}") from error
+        finally:
+            give_back()  # a day of a million devices takes the limit, and is looked at again and again
 
 
 def _open_table(connection: duckdb.DuckDBPyConnection, table: str, by_day: Sequence[Sequence[str]]) -> None:

@@ -44,7 +44,7 @@ class Workers:
     def start(self):
         log = (self._cloud.folder / f"kcl-{len(self.logs)}.log").open("w")
         self.logs.append(log.name)
-        command = [sys.executable, "-m", "cloud.aws", "kcl", "--config", str(self._file)]
+        command = [sys.executable, "-m", "cloud", "aws", "kcl", "--config", str(self._file)]
         return parts.start(command, stdout=log, stderr=log, cwd=parts.CHECKOUT)
 
     def leases(self) -> dict[str, tuple[str, str]]:

@@ -188,10 +188,10 @@ def test_the_properties_say_what_the_configuration_says():
         "stream: {name: batches}\naws: {region: eu-west-1}\nconsumer: {application: us, failover_s: 20}\n", "c", {}
     )
     lines = dict(
-        line.split(" = ", 1) for line in properties(config, ["python3", "-m", "cloud.aws", "processor"]).splitlines()
+        line.split(" = ", 1) for line in properties(config, ["python3", "-m", "cloud", "aws", "processor"]).splitlines()
     )
 
-    assert lines["executableName"] == "python3 -m cloud.aws processor"
+    assert lines["executableName"] == "python3 -m cloud aws processor"
     assert (lines["streamName"], lines["applicationName"], lines["regionName"]) == ("batches", "us", "eu-west-1")
     assert lines["failoverTimeMillis"] == "20000" and lines["initialPositionInStream"] == "TRIM_HORIZON"
     assert lines["callProcessRecordsEvenForEmptyRecordList"] == "true", (

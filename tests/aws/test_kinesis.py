@@ -42,7 +42,8 @@ class Opened:
 
     def append(self, number: int, site: str = "shop", message: bytes | None = None, agent: str = "ap-1"):
         message = b"message %d" % number if message is None else message
-        return asyncio.run(self.writer.append(BatchName(agent, b"bootboot", number), site, number, message))
+        name = BatchName(agent, b"bootboot", number)
+        return asyncio.run(asyncio.wait_for(self.writer.append(name, site, number, message), 60))
 
     def messages(self, limit: int = 100_000) -> list[bytes]:
         """All that is in the stream, shard by shard, dealt with as it is read."""
@@ -190,6 +191,55 @@ def test_a_trouble_is_logged_once_and_its_end_once(open_stream):
 
     events = Counter(line["event"] for line in logged)
     assert events == {"stream_put_deferred": 1, "stream_put_recovered": 1}
+
+
+class _BrokenLog:
+    """A log on a full disk."""
+
+    def __init__(self) -> None:
+        self.tries = 0
+
+    def __getattr__(self, _level):
+        def write(_event, **_fields):
+            self.tries += 1
+            raise OSError(28, "No space left on device")
+
+        return write
+
+
+def test_a_log_that_cannot_be_written_costs_no_batch_and_no_lane(open_stream, monkeypatch):
+    broken = _BrokenLog()
+    monkeypatch.setattr("cloud.streams.kinesis.log", broken)
+    stream = open_stream(choose=proxy.script("throttle", "throttle"), lanes=1)
+
+    assert [stream.append(number) for number in range(4)] == [True] * 4
+    assert stream.messages() == [b"message %d" % number for number in range(4)]
+    assert broken.tries >= 2, "the deferred put and its recovery were to be said"
+
+
+@pytest.mark.parametrize("step", ["take", "stored", "failed"])
+def test_a_mistake_of_ours_in_a_lane_is_told_to_its_senders_and_the_lane_goes_on(open_stream, monkeypatch, step):
+    """Whatever of its own ends a turn, nobody waits for ever: not those in the lane, not those who come after."""
+    from cloud.streams.kinesis_records import Lane
+
+    real, mistakes = getattr(Lane, step), [1]
+
+    def act(lane, *arguments):
+        if mistakes and (step != "take" or lane.bytes):
+            raise ZeroDivisionError(mistakes.pop())
+        return real(lane, *arguments)
+
+    monkeypatch.setattr(Lane, step, act)
+    stream = open_stream(choose=proxy.script("throttle"), lanes=1)
+
+    async def two_sites():
+        appends = (stream.writer.append(BatchName("ap", b"boot", n), f"site-{n}", 0, b"%d" % n) for n in range(2))
+        return await asyncio.wait_for(asyncio.gather(*appends, return_exceptions=True), 20)
+
+    told = asyncio.run(two_sites())
+    assert any(isinstance(one, StreamError) and "ZeroDivisionError" in str(one) for one in told), told
+    assert stream.append(7) is True and stream.writer.waiting() == 0
+    assert b"message 7" in stream.messages()
 
 
 def test_too_much_that_waits_is_refused_before_memory_is_full(open_stream, monkeypatch):

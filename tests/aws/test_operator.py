@@ -41,7 +41,7 @@ def say(cloud, capsys):
 
 
 def test_stores_access_points_and_people_are_those_of_the_database(say, cloud):
-    assert "schema" in say("migrate") and "nothing to do" in say("aws", "migrate")
+    assert "schema" in say("migrate") and "nothing to do" in say("migrate")
     say("site", "add", "new-shop", "--time-zone", "Europe/Lisbon")
     assert {line.split()[0] for line in say("site", "ls").splitlines()} >= {"shop-0", "new-shop"}
     token = say("agent", "token", "--site", "new-shop").strip()
@@ -117,7 +117,7 @@ def test_the_logins_of_the_operators_paper_can_do_what_their_processes_do_and_no
     with pytest.raises(ProgrammingError, match="permission denied"):
         as_login("ivizone_app").database.connect().execute(text("CREATE TABLE t (a int)"))
     monkeypatch.setenv("IVIZONE_DATABASE_URL", server.url(name, "ivizone_deploy"))
-    assert main(["aws", "migrate"]) == 0
+    assert main(["migrate"]) == 0
     app = as_login("ivizone_app")
     app.fleet.add_site(Site("shop", "Shop", "UTC", "day"))
     assert [site.site for site in app.fleet.sites()] == ["shop"]

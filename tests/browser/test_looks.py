@@ -21,10 +21,11 @@ PAGES = {
     "setup": ("/sites/store-00/setup", "owner@main"),
     "sign": ("/p/store-00/sign?lang=fr", None),
     "account": ("/account", "owner@main"),
+    "api": ("/account/api", "owner@main"),
     "silent": ("/sites/store-00?date=2020-01-01", "owner@main"),
     "not-there": ("/sites/none", "owner@main"),
 }
-KEPT = ("sign-in", "day", "weeks", "stores", "setup", "silent")
+KEPT = ("sign-in", "day", "weeks", "stores", "report", "fleet", "setup", "silent")
 """Pages that have golden pictures."""
 
 

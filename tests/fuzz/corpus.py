@@ -5,13 +5,15 @@
 
 from __future__ import annotations
 
+import json
 import struct
 import sys
+from base64 import b64encode
 from dataclasses import replace
 from pathlib import Path
 
 import cbor2
-from support.batches import START_MS, batch, sighting, signed
+from support.batches import KEY, START_MS, batch, sighting, signed
 from support.frames import GLOBAL, T0_US, heard, pcap, pcapng, probe, radiotap, with_fcs
 
 from agent.sources.blobmsg import attribute, encode_table
@@ -19,11 +21,32 @@ from agent.sources.ubus import Message, encode_message
 from agent.wire.codec import inflate
 from agent.wire.cose import open_message
 from agent.wire.model import LegalMode, ZoneCount
+from agent.wire.receipts import Head, make_receipt
 
 FOUND = Path(__file__).with_name("corpus")
 PROBE_EVENT = {"address": "00:00:5e:00:53:01", "target": "ff:ff:ff:ff:ff:ff", "signal": -61, "freq": 2437}
 CONFIG = "agent:\n  id: ap\n  site: shop\nbatch: {window_s: 30, max_age_s: 60}\nprivacy:\n  mode: count\nsource:\n  paths: [a, b]\n"
 UCI = "ivizone.agent=agent\nivizone.agent.id='ap'\nivizone.source.paths='a' 'b c'\nivizone.batch.window_s='30'\nivizone.radio.phy='phy0'\n"
+
+
+KEY32, KEY64 = (b64encode(bytes(size)).decode() for size in (32, 64))
+KEY_CHANGES = [
+    b"\1"
+    + json.dumps({"agent": "ap-1", "time": 1, "old": KEY32, "new": KEY32, "by_old": KEY64, "by_new": KEY64}).encode(),
+]
+
+
+def chain() -> list[str]:
+    """Three receipts, the second of which hands over to the key that it has."""
+    head, lines, key = Head(), [], KEY.public_key().public_bytes_raw()
+    for what, about in (
+        ("keys_erased", {"days": 3}),
+        ("key_changed", {"next_key": b64encode(key).decode()}),
+        ("x", {}),
+    ):
+        lines.append(make_receipt(head, at_ms=1, by="ap-1", key=key, what=what, about=about, sign=KEY.sign))
+        head = Head.of(lines[-1])
+    return lines
 
 
 def seeds() -> dict[str, list[bytes]]:
@@ -60,11 +83,20 @@ def seeds() -> dict[str, list[bytes]]:
         ],
         "config": [CONFIG.encode(), b"a: &a [*a]\n", b"agent: {id: ap, id: ap2}\n"],
         "uci": [UCI.encode()],
+        "answer": [
+            b"\0HTTP/1.1 200 OK\r\nContent-Length: 2\r\nDate: Fri, 20 Nov 2026 12:00:00 GMT\r\nRetry-After: 9\r\n\r\nok",
+            b"\0HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2;x=y\r\nok\r\n0\r\nETag: a\r\n\r\n",
+            b"\0HTTP/1.1 100 Continue\r\n\r\nHTTP/1.0 503 Away\r\n\r\n",
+            b'\1{"agent":"ap-1","config":{"privacy":{"access_points":"several","mode":"day"}},"site":"shop"}',
+        ],
+        "own": [b"\0" + json.dumps({"token": "t", "public_key": KEY32, "software": "0.1.0"}).encode(), *KEY_CHANGES,
+                b"\x0200:00:5e:00:53:01", b"\x0202-00-00-00-00-01"],
+        "receipts": [b"\0" + "\n".join(chain()).encode(), b"\1" + "\n".join(chain()).encode()],
         "page": [
             b"\2" + bytes((n,)) + query
-            for n in range(23)
+            for n in range(26)
             for query in (b"date=2026-11-20&preset=ivizone", b"from=2026-11-01&to=2026-11-20&format=csv", b"week=2026-W47&lang=fr")
-        ] + [b"\1" + bytes((n,)) + form for n in range(10) for form in (b"email=a&consent=on&code=ABCD", b'{"code":"ABCD","token":"x"}')],
+        ] + [b"\1" + bytes((n,)) + form for n in range(12) for form in (b"email=a&consent=on&code=ABCD", b'{"code":"ABCD","token":"x"}')],
     }  # fmt: skip
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gzip
+import io
 import os
 import tempfile
 import zlib
@@ -18,7 +19,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from support.batches import KEY
+
 from agent.config import ConfigError, parse_config
+from agent.doctor import is_told_of_others, judge_clocks
 from agent.dot11.captured import CapturedFrame
 from agent.dot11.decoder import LINK_TYPES, Decoder
 from agent.dot11.probe_request import ProbeRequest, Skipped
@@ -30,9 +34,18 @@ from agent.sources.hostapd_session import Notice
 from agent.sources.pcap import PcapSource
 from agent.sources.ubus import MessageReader
 from agent.uci import render
+from agent.upload.enrol import enrol, enrolled_config
+from agent.upload.errors import UploadError
+from agent.upload.http1 import NotHttp, read_answer
+from agent.upload.https import MAX_ANSWER_BYTES, Response
+from agent.upload.plan import decide
 from agent.wire.codec import decode_batch, peek_header
 from agent.wire.cose import open_message, sign_message
 from agent.wire.errors import WireError
+from agent.wire.receipts import ReceiptError, verify_chain
+from cloud.domain.opt_out import is_private, read_address
+from cloud.ingest.own import read_enrolment, read_key_change
+from cloud.signatures import is_signature
 
 T0_US = 1_700_000_000_000_000
 EVENTS = ("probe", "assoc", "auth", "disassoc", "get_clients", "key-mismatch", "")
@@ -192,6 +205,60 @@ def uci(data: bytes) -> None:
         parse_config(render(data.decode("utf-8", "surrogateescape")), "agent.yaml")
 
 
+# --- what one side says to the other beside batches ---------------------------------------------------------------------------------
+
+
+class OneAnswer:
+    """A connection whose only answer are these bytes."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    def request(self, method: str, path: str, body: bytes | None = None, **headers: str) -> Response:
+        found = read_answer(io.BytesIO(self._data), MAX_ANSWER_BYTES)
+        named = found.headers.get
+        return Response(found.status, named("retry-after"), named("etag"), found.body, named("date"))
+
+
+ENROLLED = b"HTTP/1.1 201 Created\r\n\r\n"
+
+
+def answer(data: bytes) -> None:
+    """What a lying cloud answers. First byte 0: all of HTTP; else: the body of an enrolment that the agent asked for."""
+    said = data[1:] if data[:1] == b"\0" else ENROLLED + data[1:]
+    with contextlib.suppress(NotHttp):
+        found = OneAnswer(said).request("GET", "/")
+        decide(found.status, found.retry_after)
+        judge_clocks(found.date, T0_US / 1e6)
+        is_told_of_others(found)
+    with contextlib.suppress(NotHttp, UploadError, ConfigError):
+        enrolled = enrol(OneAnswer(said), "token", KEY, "0.1.0")
+        enrolled_config("batch: {window_s: 30}\n", "agent.yaml", "https://cloud.example", enrolled)
+
+
+def own(data: bytes) -> None:
+    """What a stranger sends as an access point's own request, or a shopper as an address. First byte: which."""
+    kind, body = (data[0] % 3, data[1:]) if data else (0, b"")
+    if kind == 0:
+        found = read_enrolment(body)
+        assert found is None or len(found[1]) == 32
+    elif kind == 1:
+        change = read_key_change(body)
+        assert change is None or change.is_signed() in (True, False)
+    elif (address := read_address(body.decode("utf-8", "replace"))) is not None:
+        assert len(address) == 6 and not address[0] & 1
+        is_private(address)
+
+
+def receipts(data: bytes) -> None:
+    """A chain that an auditor is given. First byte odd: every signature counts as good, so that what lies behind is reached."""
+    lines = data[1:].decode("utf-8", "surrogateescape").splitlines()
+    takes_all = bool(data and data[0] & 1)
+    with contextlib.suppress(ReceiptError):
+        found = verify_chain(lines, (lambda *_: True) if takes_all else is_signature)
+        assert [receipt["number"] for receipt in found] == list(range(1, len(found) + 1))
+
+
 # --- pages -------------------------------------------------------------------------------------------------------------------------
 
 
@@ -256,5 +323,8 @@ TARGETS = {
     ),
     "config": Target(config, 2048),
     "uci": Target(uci, 2048),
+    "answer": Target(answer, 2048, modules=("agent.upload", "agent.doctor")),
+    "own": Target(own, 1024, modules=("cloud.ingest.own", "cloud.domain.opt_out")),
+    "receipts": Target(receipts, 4096, modules=("agent.wire.receipts",)),
     "page": Target(page, 512, memory_mib=1024, modules=CLOUD),
 }

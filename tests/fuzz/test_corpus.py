@@ -9,7 +9,7 @@ from fuzz import corpus
 from fuzz.targets import TARGETS
 
 SEEDS = corpus.seeds()
-CHANGES = {"page": 60, "config": 150, "uci": 150, "air": 120, "capture": 800, "batch": 600}
+CHANGES = {"page": 60, "receipts": 500, "config": 150, "uci": 150, "air": 120, "capture": 800, "batch": 600}
 USUAL_CHANGES = 2000
 
 

@@ -4,8 +4,10 @@
     .venv/bin/python tests/radio/cost.py --addresses 1000000 --rate 4000        a million phones, each with one probe request
     .venv/bin/python tests/radio/cost.py --python OTHER/bin/python              the agent under another Python (its packages are what counts)
 
-Prints resident memory while it runs and where it is, the processor, what the process gave to the disks, the first frame, and how long it took to
-stop after SIGTERM, once with the cloud there and once with it away (`--cloud away`). Needs root for the interface; judges nothing.
+Prints resident memory while it runs and where it is, the processor, what the process gave to the disks, the first frame, how long it took to
+stop after SIGTERM, once with the cloud there and once with it away (`--cloud away`), and of every probe request sent what became of it.
+Few phones send from before the agent starts, so that the first frame is one; a crowd sends from when it listens, one frame each. Needs root
+for the interface; judges nothing.
 """
 
 from __future__ import annotations
@@ -18,11 +20,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from array import array
+from bisect import bisect_left
+from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from threading import Event, Thread
-from typing import Any
+from typing import Any, Self
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(0, str(Path(__file__).parents[2]))  # in front: tests/ has a folder "agent" too
@@ -49,6 +53,7 @@ sys.exit(main())
 """The agent, to which a virtual interface passes for a monitor."""
 LOOKS = 10
 CROWD = 1000
+OPENS_WITHIN_S = 30.0
 DAY_S = 86_400
 
 
@@ -59,30 +64,48 @@ def probe_request(phone: int, number: int) -> bytes:
     return heard(local(phone), rssi=-40 - phone * 7 % 50, sequence=sequence, elements=ELEMENTS + kind)
 
 
-@contextmanager
-def air(folder: Path, rate: float, addresses: int) -> Iterator[FakeMonitor]:
-    """Probe requests for as long as the block runs: few phones take turns with four each, a crowd has one each."""
-    monitor, is_over = FakeMonitor(folder / "net"), Event()
-    is_crowd = addresses > CROWD
-    repeats = 1 if is_crowd else 4
+class Phones:
+    """They send for as long as the block runs: few phones take turns with four probe requests each, a crowd has one each."""
 
-    def send() -> None:
-        number, began = 0, time.monotonic()
-        while not is_over.is_set() and (number < addresses or not is_crowd):
-            monitor.send(probe_request(number // repeats % addresses, number))
+    def __init__(self, folder: Path, rate: float, addresses: int) -> None:
+        self.monitor = FakeMonitor(folder / "net")
+        self.is_crowd = addresses > CROWD
+        self.sent_s = array("d")
+        """When each was sent, in seconds since the epoch."""
+        self._rate, self._addresses = rate, addresses
+        self._is_over = Event()
+        self._sender = Thread(target=self._send)
+        self._at_first = self.delivered()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+        self.monitor.close()
+
+    def begin(self) -> None:
+        self._sender.start()
+
+    def stop(self) -> None:
+        self._is_over.set()
+        if self._sender.ident:
+            self._sender.join()
+
+    def delivered(self) -> int:
+        """Frames that came out at the agent's end, by the interface's own counter."""
+        return int((self.monitor.sysfs / self.monitor.name / "statistics" / "rx_packets").read_text())
+
+    def _send(self) -> None:
+        number, began, repeats = 0, time.monotonic(), 1 if self.is_crowd else 4
+        while not self._is_over.is_set() and (number < self._addresses or not self.is_crowd):
+            frame = probe_request(number // repeats % self._addresses, number)
+            self.sent_s.append(time.time())
+            self.monitor.send(frame)
             number += 1
-            ahead_s = began + number / rate - time.monotonic()
+            ahead_s = began + number / self._rate - time.monotonic()
             if ahead_s > 0.002:
-                is_over.wait(ahead_s)
-
-    sender = Thread(target=send)
-    sender.start()
-    try:
-        yield monitor
-    finally:
-        is_over.set()
-        sender.join()
-        monitor.close()
+                self._is_over.wait(ahead_s)
 
 
 def configured(folder: Path, interface: str, url: str, ca_file: Path | None) -> Path:
@@ -137,22 +160,41 @@ def measure(
     options: argparse.Namespace, folder: Path, url: str, ca_file: Path | None, bodies: Callable[[], list[bytes]]
 ) -> None:
     seconds = options.seconds or (options.addresses / options.rate + 35 if options.addresses > CROWD else 120)
-    with air(folder, options.rate, options.addresses) as monitor:
-        config = configured(folder, monitor.name, url, ca_file)
-        words = [options.python, "-c", RUN, str(monitor.sysfs), "run", "--config", str(config)]
+    with Phones(folder, options.rate, options.addresses) as phones:
+        config = configured(folder, phones.monitor.name, url, ca_file)
+        words = [options.python, "-c", RUN, str(phones.monitor.sysfs), "run", "--config", str(config)]
         # As the services start it (deploy/): bytecode is there, or is written once.
         env = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+        if not phones.is_crowd:
+            phones.begin()
         started = time.time()
-        with (folder / "ram" / "log").open("w") as log:
-            agent = subprocess.Popen(words, env={**env, "PYTHONPATH": str(CHECKOUT)}, stderr=log, stdout=log)
+        log = folder / "ram" / "log"
+        with log.open("w") as out:
+            agent = subprocess.Popen(words, env={**env, "PYTHONPATH": str(CHECKOUT)}, stderr=out, stdout=out)
             try:
+                if phones.is_crowd:
+                    wait_until_open(agent, log)
+                    phones.begin()
                 at_start = watch(agent, seconds)
                 tell(agent.pid, seconds, at_start)
+                phones.stop()
                 stop(agent)
             finally:
                 agent.kill()
+        delivered = phones.delivered()
     made = [decode_batch(open_message(body).payload) for body in bodies() if body.startswith(ENVELOPE)]
-    account(made, started)
+    print(f"{len(phones.sent_s):,} probe requests sent, {delivered:,} delivered to the interface (its own counter)")
+    if made:
+        account(made, started, phones.sent_s, 0.5 / options.rate)
+
+
+def wait_until_open(agent: subprocess.Popen[Any], log: Path) -> None:
+    """Until the agent's log says that the capture is open."""
+    until_s = time.monotonic() + OPENS_WITHIN_S
+    while '"monitor_opened"' not in log.read_text():
+        if agent.poll() is not None or time.monotonic() > until_s:
+            raise SystemExit(f"the agent does not listen (exit code {agent.poll()}):\n{log.read_text()[-2000:]}")
+        time.sleep(0.01)
 
 
 def watch(agent: subprocess.Popen[Any], seconds: float) -> int:
@@ -188,14 +230,16 @@ def stop(agent: subprocess.Popen[Any]) -> None:
     print(f"stopped {time.monotonic() - asked:.1f} s after SIGTERM, exit code {code}")
 
 
-def account(made: list[Any], started: float) -> None:
-    if not made:
-        return
-    first_ms = min(sighting.first_ms for batch in made for sighting in batch.sightings)
+def account(made: list[Any], started: float, sent_s: array[float], half_s: float) -> None:
+    """What became of every probe request sent. Those before the first that the agent has were sent while it started."""
+    first_s = min(sighting.first_ms for batch in made for sighting in batch.sightings) / 1000
     frames, dropped = (sum(getattr(batch.ledger, name) for batch in made) for name in ("frames", "kernel_drops"))
-    print(f"first frame {first_ms / 1000 - started:.2f} s after the start of the process")
+    early = bisect_left(sent_s, first_s - half_s)
+    print(f"first frame {first_s - started:.2f} s after the start of the process")
+    print(f"{len(made)} batches arrived, {sum(len(batch.sightings) for batch in made):,} sightings")
     print(
-        f"{len(made)} batches arrived: {frames:,} frames, {dropped:,} dropped by the kernel, {sum(len(b.sightings) for b in made):,} sightings"
+        f"of those sent: {frames:,} frames in the ledgers, {dropped:,} dropped by the kernel, {early:,} sent before the first that was heard, "
+        f"{len(sent_s) - frames - dropped - early:,} unexplained"
     )
 
 

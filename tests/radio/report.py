@@ -17,7 +17,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from support.radio import Result, events, listened_s, total
+from support.radio import Result, events, listened_s, said_again, total
 
 HEAD = """# Field tests
 
@@ -123,18 +123,17 @@ def rates(results: dict[str, Result]) -> Iterator[str]:
 
 def fault(name: str, result: Result) -> Iterator[str]:
     """One fault: the commands, the ledger before, during and after it, and what the agent logged."""
-    again = events(result, "monitor_listened_again")[-1]
+    again = said_again(result)
     lasted_s = result["ended"] - result["began"]
     yield f"## {TITLES[name]}\n"
     yield f"    {result['begin']}"
     if result["end"] != "true":
         yield f"    sleep {round(lasted_s)}; {result['end']}"
     yield ""
-    if name != "hostapd_moves":
-        yield (
-            f"Listening again {max(0.0, again['at'] - result['ended']):.1f} s after the last command had ended; "
-            f"the gap is {again['gap_ms'] / 1000:.1f} s.\n"
-        )
+    yield (
+        f"Listening again {max(0.0, again['at'] - result['ended']):.1f} s after the last command had ended, and more probe requests in the "
+        f"status file after {result['heard_again_s']} s; the {'first ' * (name == 'hostapd_moves')}gap is {again['gap_ms'] / 1000:.1f} s.\n"
+    )
     yield "| seconds after the first command | frames | probe requests | skipped | dropped | listened ms by channel | not listened |"
     yield "| --- | --- | --- | --- | --- | --- | --- |"
     for batch in result["batches"]:

@@ -33,8 +33,8 @@ class ScriptedSource:
     def losses(self) -> dict[str, int]:
         return {}
 
-    def last_tick(self) -> Tick:
-        return Tick(self._now_us)
+    def rest(self) -> Iterator[CapturedFrame | Tick]:
+        yield Tick(self._now_us)
 
     def state(self) -> dict[str, int | float | str | None]:
         return {"interface": "mon-test"}

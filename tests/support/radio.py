@@ -29,6 +29,11 @@ def events(result: Result, name: str) -> list[dict[str, Any]]:
     return [{**event, "at": datetime.fromisoformat(event["timestamp"]).timestamp()} for event in found]
 
 
+def said_again(result: Result) -> dict[str, Any]:
+    """What the agent's log says when it listens again: the first such event since a fault began."""
+    return next(event for event in events(result, "monitor_listened_again") if event["at"] > result["began"])
+
+
 def keep(results: list[Result]) -> None:
     """Add the results to the file that IVIZONE_RADIO_RESULTS names: docs/field-tests.md is made of it."""
     if path := os.environ.get("IVIZONE_RADIO_RESULTS"):

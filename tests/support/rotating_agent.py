@@ -62,8 +62,8 @@ class ToldSource:
     def losses(self) -> dict[str, int]:
         return {}
 
-    def last_tick(self) -> Tick:
-        return Tick(now_us())
+    def rest(self) -> Iterator[CapturedFrame | Tick]:
+        yield Tick(now_us())
 
     def state(self) -> dict[str, int | float | str | None]:
         return {"interface": "told"}

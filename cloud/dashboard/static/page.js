@@ -47,7 +47,7 @@
       series: [
         { label: words.minutes, value: (_, at) => at == null ? words.hint : labels[at] ?? "" },
         { label: words.visits, fill: colour("--accent"), stroke: colour("--accent"), width: 0, paths: uPlot.paths.bars({ size: [0.7, 90] }),
-          points: { show: false }, value: (_, visits, __, at) => (at == null ? "" : visits == null ? "< 5" : whole(visits)) },
+          points: { show: false }, value: (_, visits, __, at) => (at == null ? "" : visits == null ? data.left_out : whole(visits)) },
       ],
     }, [labels.map((_, at) => at), data.dwell.map((bucket) => bucket.visits)]];
   }

@@ -14,7 +14,8 @@ from support.frames import T0_US, heard, local, pcap, write
 
 from agent.cli import main
 from agent.commands.calibrate import phone_of
-from agent.config import load_config
+from agent.compose import proximity_settings
+from agent.config import load_config, parse_config
 from agent.proximity import ProximitySettings, p_inside
 from agent.proximity.calibration import PHONE_SPREAD_DB, TooFewBursts, calibrate, for_any_phone
 from agent.tracking.bursts import Burst
@@ -70,6 +71,18 @@ def test_a_probability_holds_for_phones_that_did_not_walk():
 
     assert given > 500
     assert abs(right / given - 0.7) < 0.05
+
+
+def test_no_walk_gives_the_curve_that_ships_which_would_pass_for_none():
+    """One walk of some hundred would."""
+    inside = [-57, -72, -62, -64, -60, -62, -64, -61, -57, -56]
+    outside = [-75, -69, -75, -71, -76, -69, -64, -74, -68, -79]
+
+    found = calibrate(inside, outside)
+    written = f"proximity: {{threshold_dbm: {found.threshold_dbm}, slope_db: {found.slope_db}}}"
+
+    assert (found.threshold_dbm, found.slope_db) == (-67.0, 6.1)
+    assert proximity_settings(parse_config(written, "agent.yaml")).is_calibrated
 
 
 def test_walks_that_cannot_be_told_apart_say_so():

@@ -36,8 +36,8 @@ class ScriptedAir:
     def losses(self) -> dict[str, int]:
         return {}
 
-    def last_tick(self) -> Tick:
-        return self.last
+    def rest(self) -> Iterator[CapturedFrame | Tick]:
+        yield self.last
 
     def state(self) -> dict[str, int | float | str | None]:
         return {}

@@ -126,6 +126,20 @@ def test_half_of_the_steady_frames_are_missed(frames: int, is_gap: bool):
     assert (len(shell.gaps_s) == 2) is is_gap
 
 
+@pytest.mark.parametrize(("is_planned", "gaps"), [(False, 2), (True, 1)])
+def test_an_access_point_that_moves_to_another_channel_is_missed_a_plan_that_goes_there_is_not(
+    is_planned: bool, gaps: int
+):
+    """hostapd that starts anew on another channel: the second in which the channel changes has less than half the frames."""
+    shell = Shell()
+    shell.look(15)
+
+    shell.look(frames=4, channel=11, channel_since_us=shell.now_us if is_planned else 0)
+    shell.look(3, channel=11)
+
+    assert len(shell.gaps_s) == gaps
+
+
 def test_the_end_of_a_download_is_no_gap():
     """For half a minute somebody sends without a pause; then there are the beacons, as before."""
     shell = Shell()

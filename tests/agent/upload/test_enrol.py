@@ -132,6 +132,17 @@ def test_an_agent_that_enrols_again_keeps_its_key(config: Path):
             Answer(201, b'{"agent": 7, "site": "shop"}'), "names no agent and no site", id="a name that is none"
         ),
         pytest.param(Answer(201, b'["ap", "shop"]'), "names no agent and no site", id="another form"),
+        pytest.param(
+            Answer(201, b'{"agent": "ap", "site": "shop", "config": ["batch"]}'),
+            "names no agent and no site",
+            id="a configuration that is none",
+        ),
+        pytest.param(
+            Answer(201, b'{"agent": "ap", "site": "shop", "config": {"batch": 60}}'),
+            "names no agent and no site",
+            id="a section that is none",
+        ),
+        pytest.param(Answer(201, b"[" * 60_000), "names no agent and no site", id="deep"),
         pytest.param(Answer(raw=b""), "did not answer", id="silence"),
     ],
 )

@@ -60,6 +60,7 @@ def test_an_answer_ends_where_the_standard_says(raw: bytes, status: int, body: b
         pytest.param(b"HTTP/1.1 200 OK\r\nno colon\r\n\r\n", id="a header without a colon"),
         pytest.param(b"HTTP/1.1 200 OK\r\nA: 1\r\n B: 2\r\n\r\n", id="a folded header"),
         pytest.param(b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n", id="a length below nothing"),
+        pytest.param(b"HTTP/1.1 200 OK\r\nContent-Length: " + b"9" * 5000 + b"\r\n\r\n", id="a length of 5,000 digits"),
         pytest.param(b"HTTP/1.1 200 OK\r\nContent-Length: 1, 2\r\n\r\nxx", id="two lengths"),
         pytest.param(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n", id="another transfer encoding"),
         pytest.param(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n\r\n", id="no chunk size"),

@@ -72,8 +72,16 @@ def test_the_description_is_openapi_3_1_and_names_every_route(world):
     assert set(described["paths"]) == mounted - {"/openapi.json"}
 
 
-OPERATIONS = ["/metrics", "/presets", "/sites", "/sites/{site}", "/sites/{site}/days", "/sites/{site}/quarters",
+OPERATIONS = ["/metrics", "/presets", "/groups", "/sites", "/sites/{site}", "/sites/{site}/days", "/sites/{site}/quarters",
               "/sites/{site}/dwell", "/sites/{site}/export", "/agents"]  # fmt: skip
+
+
+def test_no_route_of_the_description_is_left_out_of_what_follows(world):
+    described = world[1].get("/api/v1/openapi.json").json()
+
+    assert sorted(described["paths"]) == sorted(OPERATIONS)
+    answers = described["components"]["responses"].values()
+    assert [set(answer) - {"description", "content"} for answer in answers] == [set()] * len(answers)
 
 
 @pytest.mark.parametrize("path", OPERATIONS)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.dot11.reasons import SKIP_REASONS
 from cloud.dashboard.view import metrics
 from cloud.dashboard.words import language, texts
 from cloud.domain.language import CODES, accepted, catalogue
@@ -27,7 +28,7 @@ SOURCES = {
     ]
 }
 MADE = ("calendar.", "metric.", "account.role.", "account.scope.", "fleet.state.", "fleet.clock.", "alert.", "option.", "setup.",
-        "compare.", "heat.", "weeks.export.", "table.", "fleet.", "people.may.")  # fmt: skip
+        "compare.", "heat.", "weeks.export.", "table.", "fleet.", "people.may.", "reason.")  # fmt: skip
 """Keys that code puts together from parts."""
 
 
@@ -73,6 +74,8 @@ def test_what_code_puts_together_is_there(code):
         assert spoken.say(f"metric.{metric}.computed")
     for option in OPTIONS:
         assert spoken.say(f"option.{option.name}")
+    for reason in (*SKIP_REASONS, "unknown_link_type"):
+        assert spoken.say(f"reason.{reason}") != reason
     for kind in ("never", "silent", "coverage", "clock", "evicted", "drops"):
         assert spoken.say(f"alert.{kind}", ago="x", share="x", count="x")
 
@@ -98,3 +101,20 @@ def test_numbers_and_days_are_written_as_people_do(code, number, percent, day):
 
 def test_a_header_of_any_length_is_read_in_a_moment():
     assert accepted("fr;q=0.1," * 10_000) == "fr" and accepted("") == "en" and accepted(",;=" * 50) == "en"
+
+
+def test_a_weekday_before_has_the_gender_of_its_language():
+    said = {code: [language(code).say(f"calendar.last_some.{day}", count=4) for day in (4, 5)] for code in CODES}
+
+    assert said == {
+        "en": ["the last 4 Fridays", "the last 4 Saturdays"],
+        "fr": ["les 4 derniers vendredis", "les 4 derniers samedis"],
+        "pt": ["as últimas 4 sextas-feiras", "os últimos 4 sábados"],
+    }
+
+
+def test_the_first_of_a_month_is_written_as_people_do():
+    first = date(2026, 12, 1)
+
+    assert [language(code).short_date(first) for code in CODES] == ["1\u00a0Dec", "1er\u00a0déc.", "1\u00a0dez."]
+    assert language("fr").long_date(first) == "mardi 1er décembre 2026"

@@ -61,7 +61,7 @@ def test_a_day_that_is_over_is_compared_whole(opened):
     tiles = client.get(f"/sites/shop/figures.json?date={DATE}").json()["tiles"]
 
     assert tiles["visitors"]["compared"] == "200\u00a0% more than the last 2 Fridays (10)"
-    assert tiles["passers_by"]["compared"] == "much as the last 2 Fridays (40)"
+    assert tiles["passers_by"]["compared"] == "about the same as the last 2 Fridays (40)"
     assert tiles["residents"]["compared"] == "", "they are no figure to compare"
 
 
@@ -142,7 +142,7 @@ def test_the_fleet_shows_how_each_access_point_is_and_why_it_skipped_frames(open
     fleet, one = client.get("/fleet").text, client.get("/fleet/ap-test").text
 
     assert "ap-test" in fleet and "evicted from the spool" in fleet
-    assert "bad_fcs 10" in one and "right" in one and "spool was full: 1" in one
+    assert "damaged on the air 10" in one and "right" in one and "spool was full: 1" in one
 
 
 def test_a_code_enrols_an_access_point_once(opened):

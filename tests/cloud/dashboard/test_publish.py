@@ -7,6 +7,8 @@ from hypothesis import strategies as st
 
 from cloud.dashboard.compare import compare, same_weekdays
 from cloud.dashboard.ranges import HeardQuarter, by_week, heat, monday_of_week, sum_up, week_name
+from cloud.dashboard.view import NOT_TOLD, quarter_series, show_cell, tile
+from cloud.domain.language import NONE
 from cloud.domain.publish import Figure, K, also_hidden, publish_buckets, publish_day, publish_quarters
 
 counts = st.integers(0, 40)
@@ -31,7 +33,13 @@ def test_a_day_shows_no_figure_that_rests_on_fewer_than_five():
 
 def test_a_part_is_hidden_where_the_rest_of_its_whole_is_small():
     """20 visitors of whom 18 were engaged: two were not, and that is nobody's business."""
-    assert publish_day([row("visitors", 20), row("engaged", 18)])["engaged"].is_hidden
+    engaged = publish_day([row("visitors", 20), row("engaged", 18)])["engaged"]
+    assert (engaged.is_hidden, engaged.is_small) == (True, False)
+    assert (tile("engaged", engaged).value, tile("engaged", engaged).note) == (
+        NONE,
+        "not told: another figure would follow from it",
+    )
+    assert tile("visitors", publish_day([row("visitors", 4)])["visitors"]).value == "<\u00a05"
     assert publish_day([row("visitors", 20), row("engaged", 20)])["engaged"].value == 20
     assert publish_day([row("visitors", 20), row("engaged", 15)])["engaged"].value == 15
 
@@ -148,3 +156,20 @@ def test_without_a_figure_or_without_days_there_is_no_comparison():
 
 def test_the_same_weekdays_are_whole_weeks_before():
     assert same_weekdays("2026-11-20")[:2] == ["2026-11-13", "2026-11-06"]
+
+
+def test_a_quarter_hour_that_may_be_any_number_is_a_gap_and_not_fewer_than_five():
+    small = Figure("visitors", None, None, None, 1.0, True, 0, is_small=True)
+    untold = Figure("visitors", None, None, None, 1.0, True, 900_000)
+    series = quarter_series([small, untold], [0, 900_000])
+
+    assert (series["low"], series["high"]) == ([0.0, None], [5.0, None])
+    assert [show_cell(figure) for figure in (small, untold)] == ["<\u00a05", NOT_TOLD]
+
+
+def test_hidden_days_together_are_fewer_than_five_only_where_each_is():
+    days = {"2026-11-16": publish_day([row("visitors", 3)]), "2026-11-17": publish_day([row("visitors", 4)])}
+    untold = {"visitors": Figure("visitors", None, None, None, 1.0, is_hidden=True)}
+
+    assert sum_up(days).figures["visitors"].is_small
+    assert not sum_up({**days, "2026-11-18": untold}).figures["visitors"].is_small

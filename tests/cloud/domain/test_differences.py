@@ -87,6 +87,17 @@ def test_no_two_definitions_of_a_day_tell_a_few_devices_by_their_difference(by_p
             assert not is_known or not 0 < abs(value[0] - value[1]) < K, (one, other, form)
 
 
+@settings(max_examples=200, deadline=None)
+@given(days())
+def test_a_figure_is_said_to_be_fewer_than_five_only_where_it_is(by_preset):
+    """Under another definition a day of hundreds may be hidden; to say "< 5" of it would be untrue, and of fewer would bound the difference."""
+    shown = shown_presets(by_preset)
+    for preset in PRESETS:
+        for metric, figure in publish_day_as(preset, by_preset).items():
+            rests_on = next(row["devices"] for row in by_preset[preset] if row["metric"] == metric)
+            assert not figure.is_small or (rests_on < K and preset in shown)
+
+
 @settings(max_examples=300, deadline=None)
 @given(days())
 def test_a_count_that_our_own_definition_hides_does_not_follow_from_the_others(by_preset):
@@ -180,6 +191,7 @@ def test_no_quarter_hour_tells_a_few_devices_by_its_difference_to_another_defini
 
     hold_up(by_preset, {p: [not figure.is_hidden for figure in published[p]] for p in PRESETS}, day_shown)
     assert published["ivizone"] == publish_quarters(rows["ivizone"])
+    assert not any(figure.is_small for p in PRESETS if p != "ivizone" for figure in published[p])
 
 
 @settings(max_examples=300, deadline=None)

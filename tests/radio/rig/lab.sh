@@ -12,7 +12,11 @@ lab_ap() {        # IFACE CHANNEL SSID [SSID2...]: an open access point, one BSS
   } >"/run/ap-$ifc.conf"
   hostapd -B -P "/run/ap-$ifc.pid" "/run/ap-$ifc.conf" >"/run/ap-$ifc.log" 2>&1 || { cat "/run/ap-$ifc.log"; return 1; }
 }
-lab_ap_stop() { kill "$(cat "/run/ap-$1.pid")"; }
+lab_ap_stop() {   # IFACE: and wait until hostapd has given the radio back, which it says by removing its file
+  local n=0
+  kill "$(cat "/run/ap-$1.pid")"
+  while [ -e "/run/ap-$1.pid" ] && [ $n -lt 100 ]; do n=$((n+1)); sleep 0.1; done
+}
 lab_monitor_beside() { iw dev "$1" interface add "$2" type monitor && ip link set "$2" up; }  # IFACE NEW: on the same radio
 lab_monitor() {   # IFACE CHANNEL: the whole radio listens
   ip link set "$1" down; iw dev "$1" set type monitor && ip link set "$1" up && iw dev "$1" set channel "$2"

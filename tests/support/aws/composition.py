@@ -250,7 +250,8 @@ class Process:
         command = [
             sys.executable,
             "-m",
-            "cloud.aws",
+            "cloud",
+            "aws",
             *self._words,
             "--config",
             str(self._cloud.file),

@@ -10,7 +10,6 @@ import functools
 import importlib.util
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -19,13 +18,15 @@ import time
 from pathlib import Path
 from typing import Any
 
+from support.aws import trees
+
 CHECKOUT = Path(__file__).resolve().parents[3]
 NODE_MODULES = Path(os.environ.get("IVIZONE_NODE_MODULES", CHECKOUT / "build/aws/node/node_modules"))
 POSTGRES_BIN = Path("/usr/lib/postgresql/15/bin")
 HOW = "run: make test-aws"
 CREDENTIALS = {"aws_access_key_id": "test", "aws_secret_access_key": "test", "region_name": "eu-west-1"}
 os.environ.update(AWS_ACCESS_KEY_ID="test", AWS_SECRET_ACCESS_KEY="test", AWS_EC2_METADATA_DISABLED="true")
-START_S = 60.0
+START_S = 120.0
 _running: list[subprocess.Popen[Any]] = []
 
 
@@ -74,17 +75,28 @@ def wait_for(port: int, process: subprocess.Popen[Any] | None = None) -> None:
 
 
 def start(arguments: list[str], **options: Any) -> subprocess.Popen[Any]:
-    """A process that ends with ours."""
+    """A process that ends with ours, whatever ends ours."""
     process = subprocess.Popen(arguments, start_new_session=True, **options)
     _running.append(process)
+    guard = _guard()
+    guard.stdin.write(f"{process.pid} {trees.started(process.pid) or 0}\n")
+    guard.stdin.flush()
     return process
 
 
 def kill(process: subprocess.Popen[Any]) -> None:
-    """kill -9 of a process that `start` started, and of its children."""
+    """kill -9 of a process that `start` started, and of all below it."""
     if process.poll() is None:
-        os.killpg(process.pid, signal.SIGKILL)
+        trees.kill_tree(process.pid)
     process.wait(10)
+
+
+@functools.cache
+def _guard() -> subprocess.Popen[str]:
+    """What ends our processes where `_end_all` does not run, as after kill -9 of the tests."""
+    return subprocess.Popen(
+        [sys.executable, str(Path(trees.__file__))], stdin=subprocess.PIPE, start_new_session=True, text=True
+    )
 
 
 @atexit.register
@@ -184,7 +196,13 @@ class Postgres:
 
     def start(self) -> None:
         """Start, and recover what a kill left behind."""
-        settings = {"listen_addresses": "127.0.0.1", "unix_socket_directories": self.folder, "max_connections": 200}
+        settings = {
+            "listen_addresses": "127.0.0.1",
+            "unix_socket_directories": self.folder,
+            "max_connections": 200,
+            # We kill processes and not the machine: what was written is kept by the kernel, flushed or not.
+            "fsync": "off",
+        }
         options = ["-p", str(self.port), *(word for name, value in settings.items() for word in ("-c", f"{name}={value}"))]  # fmt: skip
         log = (self.folder / "log").open("a")
         self.process = start(
