@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from sqlalchemy import Engine as Database
@@ -52,6 +52,13 @@ def application(
 ) -> Starlette:
     """Ingest, what access points settle for themselves, the merchant's pages and the store's. ``is_open`` turns sign-in off."""
     ingest = Ingest(stream, fleet, now_ms)
+
+    @asynccontextmanager
+    async def whole_life(app: Starlette) -> AsyncIterator[None]:
+        async with lifespan(app):
+            yield
+            ingest.batches.checker.close()
+
     own = OwnAffairs(database, fleet, now_ms)
     dashboard = Dashboard(database, fleet, now_ms, is_open=is_open)
     store_page = StorePage(database, fleet, now_ms)
@@ -61,5 +68,5 @@ def application(
         routes=[*ingest.routes(), *own.routes(), *pages],
         middleware=[Middleware(SafeHeaders)],
         exception_handlers={404: dashboard.not_there, 500: sorry},
-        lifespan=lifespan,
+        lifespan=whole_life,
     )

@@ -1,8 +1,7 @@
 """What ingest remembers of the access points: a verified key costs a database query once in a few seconds, not once a batch.
 
-The crate ed25519-zebra checks the signatures, in less than half the time of OpenSSL (docs/adr/0015-ingest-speed.md). It follows ZIP 215,
-which takes keys of small order too, under which a signature can hold for any message; libsodium sorts these out when a key is looked up.
-Source: RFC 8032, 5.1.7.
+The crate ed25519-zebra, which checks the signatures (``cloud.ingest.checker``), follows ZIP 215 and takes keys of small order too, under which
+a signature can hold for any message; libsodium sorts these out when a key is looked up. Source: RFC 8032, 5.1.7.
 """
 
 from __future__ import annotations
@@ -10,7 +9,6 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
-from ed25519_zebra import ed_verify
 from nacl.bindings import crypto_core_ed25519_is_valid_point
 from starlette.concurrency import run_in_threadpool
 
@@ -33,14 +31,11 @@ class KnownAgent:
     record: AgentRecord
     is_sound: bool
 
-    def has_signed(self, signature: bytes, signed: bytes) -> bool:
-        """True where ``signature`` (64 bytes) is this access point's over ``signed``; its former key's only over a batch of its time."""
-        if self.is_sound and ed_verify(signature, signed, self.record.public_key):
-            return True
-        return self.record.takes_former and self._had_signed(signature, signed)
-
-    def _had_signed(self, signature: bytes, signed: bytes) -> bool:
-        """What waited in a spool while the key was changed bears the key of then. Asked only where the key of now did not sign."""
+    def had_signed(self, signature: bytes, signed: bytes) -> bool:
+        """True where ``signature`` (64 bytes) is by this access point's former key and ``signed`` a batch of that key's time: what waited
+        in a spool while the key was changed. Asked only where the key of now did not sign."""
+        if not self.record.takes_former:
+            return False
         former, until_ms = self.record.former_key, self.record.rekeyed_ms + MAX_CLOCK_AHEAD_S * 1000
         if former is None or not is_signature(former, signature, signed):
             return False

@@ -20,6 +20,8 @@ from cloud.streams.base import BatchName, StreamError, StreamFull, StreamRecord
 SHARD = "embedded"
 DEFAULT_LIMIT_BYTES = 2_000_000_000
 GROUP_MAX = 512
+AT_ONCE = 8
+"""So many go to the writing thread before the turn of the event loop ends: else all senders wait for the disk, and then the disk for all."""
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS records (
     sequence INTEGER PRIMARY KEY, agent TEXT NOT NULL, boot BLOB NOT NULL, batch INTEGER NOT NULL,
@@ -83,6 +85,8 @@ class SqliteStream:
             append.loop.call_soon(self._hand_over, append.loop)
         else:
             gathered.append(append)
+            if len(gathered) >= AT_ONCE:
+                self._hand_over(append.loop)
 
     def _hand_over(self, loop: asyncio.AbstractEventLoop) -> None:
         gathered = self._gathered.pop(loop, None)
