@@ -8,7 +8,7 @@ STAMP := $(VENV)/.set-up
 APT_PACKAGES := tshark shellcheck busybox
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test run lint types imports format bench accuracy coverage package-openwrt test-radio test-architectures test-aws clean
+.PHONY: help setup demo test test-thorough audit run lint types imports format bench accuracy coverage package-openwrt test-radio test-architectures test-aws clean
 
 help: ## print this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,6 +36,9 @@ demo: setup ## a simulated day, and any CAPTURES="a.pcap b.pcap", from the air t
 
 test: setup apt lint types imports ## everything that needs no special machine
 	$(BIN)/python -m pytest -q $(TEST_ARGS)
+
+test-thorough: setup ## what no mode may tell, over every way to set up a store (a minute)
+	IVIZONE_THOROUGH=1 $(BIN)/python -m pytest -q tests/cloud/test_modes_everywhere.py $(TEST_ARGS)
 
 test-radio: setup ## the agent beside a real mac80211 stack in a VM; about twelve minutes, builds a guest image the first time
 	IVIZONE_RADIO=1 $(BIN)/python -m pytest -q tests/radio $(TEST_ARGS)

@@ -6,6 +6,7 @@ At most ``AT_ONCE`` are worked on at a time: each takes its 64 MiB, and whoever 
 from __future__ import annotations
 
 import threading
+from functools import cache
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
@@ -14,15 +15,22 @@ from cloud.accounts.errors import AccountRefused
 
 SHORTEST, LONGEST = 12, 200
 AT_ONCE = 2
+USUAL = PasswordHasher()
+
+
+@cache
+def _hash_of_nobody(hasher: PasswordHasher) -> str:
+    """Made once in a process: it costs as much as a sign-in."""
+    return hasher.hash("nobody's password")
 
 
 class Passwords:
     """Hashes and checks. ``hasher`` is argon2's; tests take a cheaper one."""
 
     def __init__(self, hasher: PasswordHasher | None = None) -> None:
-        self._hasher = hasher or PasswordHasher()
+        self._hasher = hasher or USUAL
         self._at_once = threading.Semaphore(AT_ONCE)
-        self._nobodys = self._hasher.hash("nobody's password")
+        self._nobodys = _hash_of_nobody(self._hasher)
 
     def hash(self, password: str, login: str) -> str:
         """What the database keeps. Raises AccountRefused for a password that is too short, too long or the name itself."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
+from itertools import product
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -44,6 +46,11 @@ METRICS = {"count": OF_COUNTS, "day": OF_DEVICES, "consent": OF_DEVICES}
 """Legal mode -> every metric that a table, a page or an answer may hold."""
 OF_ONE_DEVICE = {"sightings"}
 """Tables of the lake with a row for one device."""
+EVERY_STORE = list(
+    product(LEGAL_MODES, ["UTC", "Europe/Paris", "Pacific/Kiritimati"], ["", "mon-sat 10:00-19:00"], [False, True])
+)
+STORES = EVERY_STORE if os.environ.get("IVIZONE_THOROUGH") else EVERY_STORE[10::7]
+"""How a store can be set up; in `make test` each mode, zone, hours and permission once at least, in `make test-thorough` all of them."""
 
 
 # --- the access point -----------------------------------------------------------------------------------------------------
@@ -116,26 +123,9 @@ def filled(cloud: Cloud) -> dict[str, list[dict]]:
         return {t.name: [dict(row._mapping) for row in connection.execute(select(t))] for t in metadata.sorted_tables}
 
 
-@settings(
-    max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
-)
-@given(
-    mode=st.sampled_from(LEGAL_MODES),
-    zone=st.sampled_from(["UTC", "Europe/Paris", "Pacific/Kiritimati"]),
-    hours=st.sampled_from(["", "mon-sat 10:00-19:00"]),
-    allows_replay=st.booleans(),
-)
-def test_no_table_and_no_object_holds_what_the_stores_mode_does_not_allow(
-    tmp_path_factory, mode, zone, hours, allows_replay
-):
-    cloud = Cloud(
-        tmp_path_factory.mktemp("modes"),
-        time_zone=zone,
-        mode=mode,
-        hours=hours,
-        allows_replay=allows_replay,
-        clock=Clock(),
-    )
+@pytest.mark.parametrize(("mode", "zone", "hours", "allows_replay"), STORES)
+def test_no_table_and_no_object_holds_what_the_stores_mode_does_not_allow(tmp_path, mode, zone, hours, allows_replay):
+    cloud = Cloud(tmp_path, time_zone=zone, mode=mode, hours=hours, allows_replay=allows_replay, clock=Clock())
     try:
         told_to(cloud)
         held = filled(cloud)
@@ -229,3 +219,10 @@ def test_an_access_point_that_was_told_to_count_reads_its_captures_without_a_key
     made = Pipeline(settings_, lambda payload: payload, lambda day: asked.append(day))
     list(made.run(PcapSource((path,))))
     assert made._pseudonymiser is None and len(asked) == 1
+
+
+def test_the_stores_of_the_usual_tests_are_of_every_mode_zone_hours_and_permission():
+    assert len(EVERY_STORE) == 36
+    assert [set(values) for values in zip(*EVERY_STORE[10::7], strict=True)] == [
+        set(values) for values in zip(*EVERY_STORE, strict=True)
+    ]

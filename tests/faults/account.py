@@ -15,6 +15,7 @@ from faults.world import CLOUD_MS, Shop, names_in
 from support.clouds import Clock, Cloud
 
 from agent.spool import Spool
+from cloud.retention.ledger import day_ledger
 from cloud.stores.lake import QUERIED, quarantine_name
 
 Name = tuple[str, int]
@@ -72,12 +73,15 @@ def look_into(folder: Path) -> dict[str, Any]:
         for name in embedded.store.names(f"{table}/"):
             rows += pq.read_table(io.BytesIO(embedded.store.get(name))).to_pylist()
         tables[table] = rows
+    dates = sorted({name.split("date=")[1][:10] for name in embedded.store.names("ledger/")})
+    ledgers = [one for date in dates for one in day_ledger(embedded.store, embedded.database, cloud.site, date)]
     keys = [(row["boot"], row["batch"], row["row_no"]) for row in tables["sightings"]]
     seen = {
         "messages": sorted({(r["boot"], r["batch"], hashlib.sha256(r["message"]).hexdigest()) for r in tables["messages"]}),
         "ledger": sorted({(r["boot"], r["batch"], r["frames"], r["probe_requests"], r["skipped_total"], r["evicted_batches"]) for r in tables["ledger"]}),
         "rows": len(keys), "distinct_rows": sorted(Counter((boot, batch) for boot, batch, _ in set(keys)).items()),
         "quarantined": len([n for n in embedded.store.names(quarantine_name("", 0).split("/")[0] + "/") if n.endswith(".cose")]),
+        "remainders": [sum(counts) for counts in zip(*(one.remainders() for one in ledgers), strict=True)] or [0, 0, 0],
         "waiting": embedded.stream.waiting(), "is_idle": embedded.is_idle(), "figures": cloud.figures(),
     }  # fmt: skip
     for rows in seen["figures"].values():
@@ -133,8 +137,9 @@ def unexplained(shop: Shop, flipped: set[Name], seen: dict[str, Any], truth: dic
     )
     unclear = (made.gone_with_process | shop.lost_in_ram) & (names - stored - waiting - refused)
     lost = names - stored - waiting - refused - unclear
+    untold = Spool(shop.folder / "agent" / "spool", 1).untold_batches
     if plan.is_live:
-        told = sum(row[5] for row in seen["ledger"]) + Spool(shop.folder / "agent" / "spool", 1).untold_batches
+        told = sum(row[5] for row in seen["ledger"]) + untold
         # A batch on its way to the disk when the process died may have come there, and have made room later.
         # One that was stored, whose answer was lost and which then made room, is told of although it is not lost.
         is_told = len(lost) <= told <= len(lost | unclear | (stored & made.evicted))
@@ -153,6 +158,12 @@ def unexplained(shop: Shop, flipped: set[Name], seen: dict[str, Any], truth: dic
     for name in stored:
         check(rows.get(name, 0) == made.batches[name]["sightings"], f"rows of batch {name} are not its sightings")
     check(not set(rows) - stored, "rows of a batch that was not stored")
+
+    # The merchant's ledger says the same: a number that is missing there is one of those that are named above.
+    frames, batches, sightings = seen["remainders"]
+    check((frames, sightings) == (0, 0), f"the ledger leaves {frames} frames and {sightings} sightings unexplained")
+    named = len(unclear) + len(refused) + untold
+    check(0 <= batches <= named, f"the ledger leaves {batches} batches unexplained, of which {named} are named")
     check(seen["quarantined"] == 0, f"{seen['quarantined']} in quarantine, of batches that were all well made")
     check(seen["waiting"] == 0 and seen["is_idle"], "the cloud is not done")
     if truth and not plan.is_live:

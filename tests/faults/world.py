@@ -47,10 +47,13 @@ from agent.wire.codec import batch_of, inflate
 from agent.wire.cose import open_message
 from agent.wire.model import ClockState
 from cloud import embedded as embedded_module
+from cloud import web  # noqa: F401  read here, and not by each cloud at its begin
+from cloud.accounts.passwords import Passwords
 from cloud.embedded import Embedded
 from cloud.server import listen, run_server
 from simulator.day import DaySettings, simulate
 
+Passwords()  # makes what every application needs, once for all processes that are forked from this one
 PHASES = {"before": 0, "half": 1, "after": 2}
 KINDS = {"full": 1, "read_only": 2, "broken": 3}
 ANSWER_S = 0.3

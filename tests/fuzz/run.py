@@ -32,6 +32,7 @@ def fuzz(name: str, words: list[str]) -> None:
         sys.modules.pop("fuzz.targets")
         targets = importlib.import_module("fuzz.targets")
     run = targets.TARGETS[name].run
+    targets.TARGETS[name].prepare()
     atheris.Setup([name, *words], lambda data: run(bytes(data)))
     atheris.Fuzz()
 

@@ -71,6 +71,8 @@ class Target:
     seconds: int = 5
     memory_mib: int = 512
     modules: tuple[str, ...] = ("agent",)
+    prepare: Callable[[], object] = bool
+    """Is called once, before the time of the first input is taken."""
 
 
 # --- captures -------------------------------------------------------------------------------------------------------------------
@@ -326,5 +328,5 @@ TARGETS = {
     "answer": Target(answer, 2048, modules=("agent.upload", "agent.doctor")),
     "own": Target(own, 1024, modules=("cloud.ingest.own", "cloud.domain.opt_out")),
     "receipts": Target(receipts, 4096, modules=("agent.wire.receipts",)),
-    "page": Target(page, 512, memory_mib=1024, modules=CLOUD),
+    "page": Target(page, 512, memory_mib=1024, modules=CLOUD, prepare=application),
 }
