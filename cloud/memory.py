@@ -3,27 +3,33 @@
 from __future__ import annotations
 
 import ctypes
+from typing import Any
 
 import pyarrow as pa
 
-
-def _find_trim() -> ctypes._NamedFuncPointer | None:
-    """glibc's malloc_trim(3); None on another C library, which keeps less."""
-    try:
-        return ctypes.CDLL(None).malloc_trim
-    except (OSError, AttributeError):
-        return None
+ARENAS = 4
+"""Of malloc: one for each thread that is busy in an embedded cloud - the event loop, the worker, the engine's two. glibc would make eight for
+each core, a new one for nearly each thread that an engine starts, and every one keeps some megabytes."""
+M_ARENA_MAX = -8
+"""Source: glibc, malloc.h; mallopt(3)."""
 
 
-_malloc_trim = _find_trim()
+def _glibc() -> Any:
+    """The C library, where it is glibc; None for another, which keeps less."""
+    library = ctypes.CDLL(None)
+    return library if hasattr(library, "mallopt") and hasattr(library, "malloc_trim") else None
+
+
+_malloc = _glibc()
+if _malloc is not None:
+    _malloc.mallopt(M_ARENA_MAX, ARENAS)
 
 
 def give_back() -> None:
     """Free pages of Arrow's pool (malloc, see cloud/__init__.py) and of malloc's arenas go to the system.
 
-    Each of the engine's threads has an arena of its own, and a query that takes a larger one leaves it full of holes. glibc gives back by
-    itself only what lies at an arena's end.
+    A query that takes a large arena leaves it full of holes, and glibc gives back by itself only what lies at an arena's end.
     """
     pa.default_memory_pool().release_unused()
-    if _malloc_trim is not None:
-        _malloc_trim(0)
+    if _malloc is not None:
+        _malloc.malloc_trim(0)

@@ -20,7 +20,7 @@ def resident_mib() -> float:
     return int(Path("/proc/self/statm").read_text().split()[1]) * PAGE_BYTES / 2**20
 
 
-@pytest.mark.skipif(memory._malloc_trim is None, reason="glibc only")
+@pytest.mark.skipif(memory._malloc is None, reason="glibc only")
 def test_holes_between_small_things_that_stay_go_back_to_the_system():
     """Every hundredth block stays, so that nothing lies free at the end of the heap."""
     libc = ctypes.CDLL(None)
@@ -52,3 +52,25 @@ def test_arrow_takes_its_memory_from_malloc():
             [sys.executable, "-c", asks], env=kept | environment, capture_output=True, text=True, check=True
         )
         assert done.stdout.strip() == pool
+
+
+@pytest.mark.skipif(memory._malloc is None, reason="glibc only")
+def test_threads_share_few_arenas():
+    """Twenty threads that allocate at the same time; mallinfo's text names each heap."""
+    asks = """
+import ctypes, threading
+from cloud import memory
+libc, barrier = ctypes.CDLL(None), threading.Barrier(20)
+def work():
+    for _ in range(50): libc.free(ctypes.c_void_p(libc.malloc(2000)))
+    barrier.wait()
+libc.malloc.restype = ctypes.c_void_p
+threads = [threading.Thread(target=work) for _ in range(20)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+libc.fopen.restype = ctypes.c_void_p
+libc.malloc_info(0, ctypes.c_void_p(libc.fopen(b"/dev/stdout", b"w")))
+libc.fflush(None)
+"""
+    done = subprocess.run([sys.executable, "-c", asks], capture_output=True, text=True, check=True)
+    assert 1 <= done.stdout.count("<heap nr=") <= memory.ARENAS
