@@ -74,7 +74,7 @@ OUTPUTS = {
     "million": (
         "A million addresses",
         f"{COST} --addresses 1000000 --rate 5000",
-        "Each sends one probe request. Memory grows until the tables of devices and addresses are full (`tracking.max_tracks`, "
+        "Each sends one probe request, from when the agent listens. Memory grows until the tables of devices and addresses are full (`tracking.max_tracks`, "
         "`tracking.max_addresses`) and stays there. Nothing is written to a disk while the cloud answers: what is counted is what the process "
         "gave to the block layer (`write_bytes` of /proc/PID/io); a day adds the turn of the site key, one page. A day at 200 frames a second, "
         "agent and cloud: `make soak`.",
