@@ -40,7 +40,7 @@ test: setup apt lint types imports ## everything that needs no special machine
 test-thorough: setup ## what no mode may tell, over every way to set up a store (a minute)
 	IVIZONE_THOROUGH=1 $(BIN)/python -m pytest -q tests/cloud/test_modes_everywhere.py $(TEST_ARGS)
 
-test-radio: setup ## the agent beside a real mac80211 stack in a VM; about twelve minutes, builds a guest image the first time
+test-radio: setup ## the agent beside a real mac80211 stack in a VM; about fifteen minutes, builds a guest image the first time
 	IVIZONE_RADIO=1 $(BIN)/python -m pytest -q tests/radio $(TEST_ARGS)
 
 test-architectures: setup ## the formats' tests under emulated big-endian and 32-bit processors (ten minutes)

@@ -1,6 +1,6 @@
 """The rig: a throw-away VM with the real mac80211 stack, simulated radios, hostapd, and the agent of this checkout (rig/run.sh).
 
-`make test-radio` sets IVIZONE_RADIO; without it these tests are skipped, because they take ten minutes of a whole core and
+`make test-radio` sets IVIZONE_RADIO; without it these tests are skipped, because they take fifteen minutes of a whole core and
 build a guest image the first time. Each module boots the guest once; the guest plays scenarios and tells what happened, and
 the tests judge.
 """

@@ -3,7 +3,7 @@
 IVIZONE_RADIO_RESULTS=results.ndjson make test-radio
 .venv/bin/python tests/radio/report.py results.ndjson FOLDER >docs/field-tests.md
 
-FOLDER holds what each command of OUTPUTS wrote, as NAME.txt.
+FOLDER holds what each command of OUTPUTS wrote, as NAME.txt, and in note.txt what is to be known of this run.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from support.radio import Result, events, listened_s, said_again, total
 HEAD = """# Field tests
 
 What the agent does beside a real access point, and what its ledger says of it. `tests/radio/report.py` writes this page from a run of
-the rig and the outputs of the commands that it names; no figure in it is typed by hand.
+the rig and the outputs of the commands that it names; no figure in a table or an output is typed by hand.
 
     IVIZONE_RADIO_RESULTS=results.ndjson make test-radio
     .venv/bin/python tests/radio/report.py results.ndjson FOLDER >docs/field-tests.md
@@ -92,6 +92,8 @@ def main() -> None:
     lines = Path(sys.argv[1]).read_text().splitlines()
     results = {result["scenario"]: result for result in map(json.loads, lines)}
     print(HEAD)
+    if len(sys.argv) > 2 and (note := Path(sys.argv[2], "note.txt")).exists():
+        print(fill(note.read_text(), 150) + "\n")
     print("\n".join(rates(results)))
     for name, result in results.items():
         if "began" in result:
