@@ -22,8 +22,8 @@ FORMER_KEY_MS = 7 * DAY_MS
 FIGURES_DAYS = 25 * 30 + 10
 """25 months: two years of figures can be compared. CNIL's limit for data of audience measuring."""
 AUDIT_MS = 3 * 365 * DAY_MS
-BACKUP_MAX_DAYS = 1
-"""What a back-up may hold of single devices may be no older; the product makes none itself (docs/security.md)."""
+DATABASE_BACKUP_DAYS = 7
+"""Of the AWS composition's database, in deploy/aws/stack.yaml; the embedded product makes no back-up."""
 DEVICE_TABLES = ("sightings", "messages")
 """Tables of the lake that speak of single devices."""
 
@@ -60,7 +60,13 @@ RULES = (
     Rule("cloud, database", "former key of an access point", "7 days after it was changed, for what it signed"),
     Rule("cloud, database", "who did what (audit)", "3 years"),
     Rule("cloud, database", "receipts of deletion", "for good; they name no device"),
-    Rule("back-ups", "none are made by the product; the operator's must leave out the stream and the lake", "1 day"),
+    Rule("back-ups, lake", "none are made of lake and stream; an operator's must leave both out", "never"),
+    Rule(
+        "back-ups, on AWS",
+        "what the database held, also what was erased from it since; nothing of lake and stream",
+        f"{DATABASE_BACKUP_DAYS} days, unless the stack's BackupDays says otherwise",
+    ),
+    Rule("back-ups, embedded", "none are made of the database; an operator's hold what it held", "the operator says"),
 )
 
 

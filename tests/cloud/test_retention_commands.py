@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from base64 import b64encode
+from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -79,6 +81,16 @@ def test_the_ledger_of_a_day_is_printed_with_its_remainders(data, capsys):
     assert json.loads(line)["remainder"] == {"frames": 0, "batches": 0, "sightings": 0}
     assert run(data, "ledger", "--site", "shop", "--date", DATE) == 0
     assert "32 in = 32 rows + 0 duplicates + 0 withheld; remainder 0" in capsys.readouterr().out
+
+
+def test_the_age_of_back_ups_is_stated_and_is_the_one_that_is_deployed(capsys):
+    assert main(["retention", "ls"]) == 0
+
+    said = {line.split("  ")[0]: line for line in capsys.readouterr().out.splitlines() if line.startswith("back-ups")}
+    assert set(said) == {"back-ups, lake", "back-ups, on AWS", "back-ups, embedded"}
+    stack = (Path(__file__).resolve().parents[2] / "deploy" / "aws" / "stack.yaml").read_text()
+    deployed = re.search(r"^  BackupDays:\n(?:    .*\n)*?    Default: (\d+)", stack, re.MULTILINE)
+    assert f"{deployed[1]} days" in said["back-ups, on AWS"]
 
 
 def test_every_act_of_the_operator_stands_in_the_audit(data, capsys):
