@@ -83,4 +83,6 @@ def paced(frames: Iterable[Heard], speed: float, should_stop: Callable[[], bool]
             time.sleep(min(ahead_s, 0.5))
             if ahead_s > 0.5:
                 yield Tick(first_us + int((time.monotonic() - started) * speed * 1e6))
+        else:
+            return  # whoever stops us has not heard what comes later
         yield frame
