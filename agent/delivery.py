@@ -152,7 +152,10 @@ class SpoolDelivery:
             self._forget()
             self._memory.append(batch)
             self._memory_to_disk()
-            given_up = [self._memory.popleft() for _ in range(len(self._memory) - MEMORY_BATCHES)]
+            given_up = []
+            while len(self._memory) > MEMORY_BATCHES:
+                given_up.append(self._memory[1])  # the first may be with the cloud, and stored
+                del self._memory[1]
             self._given_up += len(given_up)
             self._changed.notify_all()
             return sum(1 + gone.told for gone in given_up) + self._spool.lost_batches - lost_before

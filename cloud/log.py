@@ -21,12 +21,12 @@ def configure(level: str, *, as_json: bool = False) -> None:
             structlog.processors.JSONRenderer() if as_json else structlog.processors.LogfmtRenderer(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
-        logger_factory=structlog.PrintLoggerFactory(file=cast(TextIO, _Willing(sys.stderr))),
+        logger_factory=structlog.PrintLoggerFactory(file=cast(TextIO, _LossyStream(sys.stderr))),
         cache_logger_on_first_use=True,
     )
 
 
-class _Willing:
+class _LossyStream:
     """A stream, as far as print uses one. What cannot be written (a full disk, a pipe that nobody reads any more) is lost: a line is worth
     neither a batch nor a thread."""
 

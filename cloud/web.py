@@ -35,9 +35,8 @@ class Application(Starlette):
             await self._ways(scope, receive, send)
         except Exception as error:
             note_failure(error)
-            with suppress(
-                RuntimeError
-            ):  # by which the server says that an answer has begun; it cuts the connection then
+            # RuntimeError: by it the server says that an answer has begun; it cuts the connection then.
+            with suppress(RuntimeError):
                 await sorry()(scope, receive, send)
 
 
@@ -56,8 +55,10 @@ def application(
     @asynccontextmanager
     async def whole_life(app: Starlette) -> AsyncIterator[None]:
         async with lifespan(app):
-            yield
-            ingest.batches.checker.close()
+            try:
+                yield
+            finally:
+                ingest.batches.checker.close()
 
     own = OwnAffairs(database, fleet, now_ms)
     dashboard = Dashboard(database, fleet, now_ms, is_open=is_open)

@@ -15,6 +15,7 @@ import os
 import re
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from agent.spool.errors import SpoolUnwritable
@@ -40,7 +41,8 @@ class SpoolEntry:
 class Spool:
     """A directory of batches. Not for two processes at once; the caller sees to one thread at a time.
 
-    ``limit_bytes`` bounds what waits: beyond it the oldest make room, and ``evicted_batches`` counts them.
+    ``limit_bytes`` bounds what waits: beyond it the oldest make room, and ``evicted_batches`` counts them. Only the very oldest never
+    does: it is the one that is with the cloud, or was and got no answer, and could be stored and told as given up.
     ``is_ours`` is False for who only looks while an agent runs: its unfinished file is then left alone.
     Raises SpoolUnwritable if the directory cannot be made or read.
     """
@@ -53,7 +55,7 @@ class Spool:
         self.flash_bytes_written = 0
         """Since the start."""
         self.held: SpoolEntry | None = None
-        """The batch that is with the cloud just now: it makes no room, or it could be stored and told as given up."""
+        """The batch that is with the cloud just now: it is not given up, or it could be stored and told as given up."""
         try:
             if not directory.is_dir():
                 directory.mkdir(parents=True, exist_ok=True)
@@ -147,7 +149,7 @@ class Spool:
         Raises SpoolUnwritable where the disk does not do it; it holds up nobody all the same, until the next start.
         """
         if entry.sequence not in self._entries:
-            return  # it made room while the cloud looked at it
+            return  # it was given up while the cloud looked at it
         self._forget(entry)
         self.refused_batches += 1
         aside = self.directory / "refused"
@@ -161,11 +163,9 @@ class Spool:
             raise self._unwritable("moved", error) from error
 
     def _make_room(self, size: int) -> None:
-        while self.pending_bytes + size > self.limit_bytes:
-            oldest = next((entry for entry in self._entries.values() if entry is not self.held), None)
-            if oldest is None:
-                return
-            self._give_up(oldest)
+        while self.pending_bytes + size > self.limit_bytes and len(self._entries) > 1:
+            _, second = islice(self._entries.values(), 2)
+            self._give_up(second)
 
     def _give_up(self, entry: SpoolEntry, *, is_emptied: bool = False) -> None:
         try:

@@ -133,7 +133,7 @@ class PeoplePages:
         """The form of a one-time link."""
         login = await run_in_threadpool(self._accounts.link_login, request.path_params["secret"])
         if login is None:
-            return self._pages.refuse(request, 404, "welcome.over")
+            return self._pages.refuse(request, 410, "welcome.over")
         return self._form(request, "welcome.html", login=login, shortest=SHORTEST)
 
     async def choose_password(self, request: Request) -> Response:
@@ -141,7 +141,7 @@ class PeoplePages:
         secret, fields = request.path_params["secret"], await form_fields(request)
         login = await run_in_threadpool(self._accounts.link_login, secret)
         if login is None:
-            return self._pages.refuse(request, 404, "welcome.over")
+            return self._pages.refuse(request, 410, "welcome.over")
         if fields is None or not is_own_form(request, browser_secret(request) or "", fields):
             return self._form(request, "welcome.html", 403, error="refused.form", login=login, shortest=SHORTEST)
         try:

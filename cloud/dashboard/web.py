@@ -67,7 +67,7 @@ class Pages:
         text = spoken_by(request, None).say(key, **values)
         if request.url.path.endswith(".json") or request.url.path.startswith("/api/"):
             return JSONResponse({"error": text}, status)
-        title = "refused.title" if status == 403 or key == "welcome.over" else "not_there.title"
+        title = "not_there.title" if status == 404 else "refused.title"
         return self.page(request, "not_there.html", status=status, title=title, message=text)
 
     async def not_there(self, request: Request, _error: Exception) -> Response:

@@ -105,10 +105,8 @@ def catalogue(folder: Path) -> dict[str, dict[str, str]]:
 def _without_breaks(key: str, code: str, text: str) -> str:
     """No line ends before a unit, nor in French before a sign of two parts. Source: Lexique des règles typographiques en usage à
     l'Imprimerie nationale, « Ponctuation »."""
-    if key.startswith(
-        "consent."
-    ):  # a text of a consent has its version by its letters: nobody is asked anew for a space
-        return text
+    if key.startswith("consent."):
+        return text  # a text of a consent has its version by its letters: nobody is asked anew for a space
     for sign in (*UNITS, *(SIGNS if code == "fr" else ())):
         text = text.replace(f" {sign}", f"{HARD}{sign}")
     return text.replace("« ", f"«{HARD}") if code == "fr" else text

@@ -173,7 +173,8 @@ def answers(data: bytearray) -> Iterator[int]:
 
 def main() -> None:
     """Answer until the server closes its end, be it by dying."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the server, and that ends this
+    for number in (signal.SIGINT, signal.SIGTERM):  # meant for the server, whose end ends this: Ctrl-C, systemctl stop
+        signal.signal(number, signal.SIG_IGN)
     data = bytearray()
     while part := os.read(0, READ_BYTES):
         data += part

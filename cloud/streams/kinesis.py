@@ -221,9 +221,8 @@ class _LaneThread:
         before = self._last_error
         if has_put:
             self._last_error = error
-        with suppress(
-            Exception
-        ):  # a log that cannot be written (a full disk, a closed pipe) is no reason to refuse batches
+        # A log that cannot be written (a full disk, a closed pipe) is no reason to refuse batches.
+        with suppress(Exception):
             if error and before is None:
                 log.warning("stream_put_deferred", error=str(error))
             if error is None and has_put and before is not None:

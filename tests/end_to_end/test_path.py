@@ -124,7 +124,8 @@ def test_a_cloud_killed_again_and_again_loses_nothing_and_doubles_nothing(undist
         replay = threading.Thread(target=lambda: results.append(agent.replay(cloud.url, day[0])))
         replay.start()
         for _ in range(4):
-            with httpx.Client(base_url=cloud.url, timeout=20) as client:  # a new one for each look takes longer than thirty batches
+            # One client for all looks: to make one takes as long as thirty batches.
+            with httpx.Client(base_url=cloud.url, timeout=20) as client:
                 wait(lambda: taken(client) >= 8, every_s=0.002)
             cloud.kill()
             cloud.start()

@@ -30,7 +30,7 @@ class Made:
     gone_with_process: set[Name] = field(default_factory=set)
     """On their way to the disk, or in memory because the disk took nothing, when a process ended."""
     evicted: set[Name] = field(default_factory=set)
-    """Made room. One that the cloud has stored as well is one whose answer was lost."""
+    """Made room."""
     given_up: int = 0
     frames: dict[int, int] = field(default_factory=dict)
     """Life -> frames heard, of lives that came to their end."""
@@ -141,10 +141,13 @@ def unexplained(shop: Shop, flipped: set[Name], seen: dict[str, Any], truth: dic
     if plan.is_live:
         told = sum(row[5] for row in seen["ledger"]) + untold
         # A batch on its way to the disk when the process died may have come there, and have made room later.
-        # One that was stored, whose answer was lost and which then made room, is told of although it is not lost; what it told is told again.
-        answer_lost = stored & made.evicted
-        told_twice = sum(row[5] for row in seen["ledger"] if (row[0], row[1]) in answer_lost)
-        is_told = len(lost) <= told <= len(lost | unclear | answer_lost) + told_twice
+        # Where the power or the disk failed, acknowledged ones may have come back. One that then made room is told of although it is not
+        # lost; what it told is told again.
+        returned = stored & made.evicted
+        may_return = any(life.loses_power or life.disk_fault for life in plan.agents)
+        check(may_return or not returned, f"stored, and told as evicted: {sorted(returned)[:3]}")
+        told_twice = sum(row[5] for row in seen["ledger"] if (row[0], row[1]) in returned)
+        is_told = len(lost) <= told <= len(lost | unclear | returned) + told_twice
         check(is_told, f"{len(lost)} batches were given up, ledgers and notes tell of {told}: {sorted(lost)[:3]}")
         check(lost <= made.evicted, f"nowhere, and not evicted: {sorted(lost - made.evicted)[:5]}")
         if plan.story != "evicted":

@@ -79,15 +79,13 @@ def test_who_only_looks_leaves_the_notes_alone(tmp_path: Path):
     assert sorted(path.name for path in tmp_path.iterdir()) == before
 
 
-def test_a_batch_that_is_with_the_cloud_makes_no_room(tmp_path: Path):
-    """Or it would be stored there and told as given up."""
+def test_the_oldest_makes_no_room(tmp_path: Path):
+    """It is with the cloud, or was and got no answer: it would be stored there and told as given up."""
     spool = Spool(tmp_path, ROOM * SIZE)
-    fill(spool, 0, ROOM)
-    spool.held = spool.oldest()
+    fill(spool, 0, ROOM + 2)
 
-    spool.append(BOOT, ROOM, bytes(SIZE))
-
-    assert [entry.number for entry in spool.entries()] == [0, 2, 3]
+    assert [entry.number for entry in spool.entries()] == [0, ROOM, ROOM + 1]
+    assert told_by(spool) == spool.evicted_batches == 2
 
 
 def test_a_batch_that_went_from_memory_to_the_cloud_has_told(tmp_path: Path):

@@ -126,7 +126,7 @@ def test_the_operators_link_leads_to_a_password_and_in(client, people):
     assert "analyst@main" in shown.text and again.status_code == 200, "looking at it does not spend it"
     assert short.status_code == 422 and done.status_code == 303
     assert client.get("/sites/shop").status_code == 200
-    assert client.get(f"/welcome/{secret}").status_code == 404
+    assert client.get(f"/welcome/{secret}").status_code == 410
 
 
 # --- forged forms ---------------------------------------------------------------------------------------------------------

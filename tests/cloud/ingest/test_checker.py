@@ -114,6 +114,25 @@ def test_who_waits_for_a_process_that_is_lost_is_answered_here(number, monkeypat
         os.kill(process, 0)
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_for_the_whole_service_leaves_the_process_to_its_server(number):
+    """systemctl stop and Ctrl-C go to both: what is under way is still answered by it, and nothing is logged as lost."""
+
+    async def run():
+        checker = await beside()
+        await ask(checker, mixed(10)[0])  # from here on it has begun
+        os.kill(checker.process_id, number)
+        await asyncio.sleep(0.1)
+        asked, right = mixed(100)
+        given, is_there = await ask(checker, asked), checker.process_id is not None
+        checker.close()
+        return given == right and is_there
+
+    with capture_logs() as lines:
+        assert asyncio.run(run())
+    assert not lines
+
+
 def test_close_ends_the_process_and_checks_go_on_here():
     async def run():
         checker = await beside()
