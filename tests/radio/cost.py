@@ -3,6 +3,7 @@
     .venv/bin/python tests/radio/cost.py                                        idle: 20 probe requests a second by 40 phones
     .venv/bin/python tests/radio/cost.py --addresses 1000000 --rate 4000        a million phones, each with one probe request
     .venv/bin/python tests/radio/cost.py --python OTHER/bin/python              the agent under another Python (its packages are what counts)
+    .venv/bin/python tests/radio/cost.py --floor                                what Python, TLS and a signature take before any code of ours
 
 Prints resident memory while it runs and where it is, the processor, what the process gave to the disks, the first frame, how long it took to
 stop after SIGTERM, once with the cloud there and once with it away (`--cloud away`), and of every probe request sent what became of it.
@@ -51,6 +52,21 @@ from agent.cli import main
 sys.exit(main())
 """
 """The agent, to which a virtual interface passes for a monitor."""
+FLOOR = """
+import re
+def show(what):
+    text = open("/proc/self/status").read()
+    resident, own = (int(re.search(name + r":\\s+(\\d+)", text)[1]) * 1024 / 1e6 for name in ("VmRSS", "RssAnon"))
+    print(f"{what:<44}  resident {resident:5.1f} MB, its own {own:5.1f} MB")
+show("Python and a regular expression")
+import ssl
+ssl.create_default_context()
+show("and TLS with the system's certificates")
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+Ed25519PrivateKey.from_private_bytes(bytes(32)).sign(b"")
+show("and one signature by cryptography")
+"""
+"""What an agent cannot do without, whoever writes it."""
 LOOKS = 10
 CROWD = 1000
 OPENS_WITHIN_S = 30.0
@@ -250,12 +266,16 @@ def main() -> None:
     words.add_argument("--seconds", type=float, help="how long (120, or until every phone was heard)")
     words.add_argument("--cloud", choices=("there", "away"), default="there")
     words.add_argument("--python", default=sys.executable, help="the Python that runs the agent")
+    words.add_argument("--floor", action="store_true", help="only what it cannot do without")
     words.add_argument(
         "--disk",
         type=Path,
         help="a folder on a disk, not in RAM, for what must last (default: the system's for temporary files)",
     )
     options = words.parse_args()
+    if options.floor:
+        subprocess.run([options.python, "-c", FLOOR], check=True)
+        return
     with (
         tempfile.TemporaryDirectory(dir=options.disk, prefix="ivizone-cost-") as made,
         tempfile.TemporaryDirectory(dir="/dev/shm") as ram,
