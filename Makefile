@@ -48,7 +48,7 @@ test-architectures: setup ## the formats' tests under emulated big-endian and 32
 
 test-aws: ## Kinesis, S3, PostgreSQL and the Kinesis Client Library in emulators on this machine, with faults (15 min)
 	@bash tests/support/aws/set_up.sh build/aws $(PYTHON)
-	IVIZONE_TEST_AWS=1 build/aws/venv/bin/python -m pytest -q tests/aws tests/contracts $(TEST_ARGS)
+	IVIZONE_TEST_AWS=1 build/aws/venv/bin/python -m pytest -q -n 2 --dist worksteal tests/aws tests/contracts $(TEST_ARGS)
 
 test-browser: setup ## the pages in the system's Chromium: journeys, axe-core, golden pictures (5 min)
 	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium >/dev/null; } || echo "chromium is not installed; on Debian: apt-get install chromium" >&2

@@ -108,7 +108,7 @@ def duckdb_engine() -> Engine:
     """As the product has it."""
     from cloud.warehouse.duckdb_engine import DuckDbEngine
 
-    return DuckDbEngine()
+    return DuckDbEngine(Path(tempfile.gettempdir()) / "ivizone-bench-scratch")
 
 
 def spark_engine() -> Engine:

@@ -99,7 +99,7 @@ def figures(sent: Iterable[SignedBatch], date: str) -> dict[str, float]:
         migrate(database)
         for (table, day), rows in rows_in(sent).items():
             store.put(object_name(table, SITE.site, day, "shard", 0), to_parquet(table, rows))
-        analyse_day(DuckDbEngine(), store, database, SITE, date, 1 << 45)
+        analyse_day(DuckDbEngine(Path(folder) / "scratch"), store, database, SITE, date, 1 << 45)
         with database.connect() as connection:
             mine = select(day_figures).where(day_figures.c.date == date, day_figures.c.preset == OWN)
             found = {row.metric: row.value or 0.0 for row in connection.execute(mine)}

@@ -157,7 +157,7 @@ class Aws:
     def analyst(self) -> Analyst:
         """Figures by DuckDB, on copies of the objects."""
         return Analyst(
-            DuckDbEngine(),
+            DuckDbEngine(Path(self.config.analytics.copies_directory).with_name("scratch")),
             self.copies,
             self.database,
             self.fleet,

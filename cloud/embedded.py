@@ -79,7 +79,7 @@ class Embedded:
         self.fleet = Fleet(self.database, now_ms)
         self.store = LocalDirStore(folder / "lake")
         self.stream = SqliteStream(folder / "stream.sqlite")
-        self.engine = DuckDbEngine()
+        self.engine = DuckDbEngine(folder / "scratch")
         self.receipts = Receipts(self.database, load_or_make_key(folder / KEY_NAME), now_ms)
         self.consumer = Consumer(self.stream, self.store, self.database, self.fleet, now_ms)
         self.shoppers = Shoppers(self.database, now_ms)

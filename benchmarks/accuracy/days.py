@@ -106,7 +106,7 @@ def measure(settings: DaySettings) -> list[Figure]:
         migrate(database)
         for (table, date), rows in _rows(pipeline.run(captured(frames))).items():
             store.put(object_name(table, SITE.site, date, "shard", 0), to_parquet(table, rows))
-        analyse_day(DuckDbEngine(), store, database, SITE, settings.date, 1 << 45)
+        analyse_day(DuckDbEngine(Path(folder) / "scratch"), store, database, SITE, settings.date, 1 << 45)
         with database.connect() as connection:
             mine = select(day_figures).where(day_figures.c.date == settings.date, day_figures.c.preset == OWN)
             figures = {row.metric: row._mapping for row in connection.execute(mine)}

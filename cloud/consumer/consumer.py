@@ -224,4 +224,7 @@ def _about(batch: Batch, received_ms: int) -> dict[str, Any]:
 
 def _note_agents(connection: Connection, seen: dict[str, dict[str, Any]]) -> None:
     for agent, values in sorted(seen.items()):
-        connection.execute(update(agents).where(agents.c.agent == agent).values(**values))
+        # Nothing of this is what ingest goes by.
+        connection.execute(
+            update(agents).where(agents.c.agent == agent).values(changed_ms=agents.c.changed_ms, **values)
+        )

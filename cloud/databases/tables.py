@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -93,6 +95,18 @@ audit = Table(
     Column("subject", String(200), nullable=False, comment="what it was done to"),
 )
 
+
+def changed_ms() -> Column[int]:
+    """A column that every UPDATE sets to the time, unless it says otherwise."""
+    return Column(
+        "changed_ms",
+        BigInteger,
+        onupdate=lambda: time.time_ns() // 1_000_000,
+        index=True,
+        comment="when something changed that ingest goes by, by the clock of the process that did it",
+    )
+
+
 sites = Table(
     "sites",
     metadata,
@@ -110,6 +124,7 @@ sites = Table(
     Column("created_ms", BigInteger, nullable=False),
     Column("merchant", String(64), nullable=False, server_default="main", comment="whose store it is; see merchants"),
     Column("mode_history", Text, comment="JSON: [[first local date, legal mode], ...]; absent: legal_mode, ever since"),
+    changed_ms(),
     CheckConstraint("legal_mode IN ('count', 'day', 'consent')", name="legal_mode"),
 )
 
@@ -161,6 +176,7 @@ agents = Table(
     Column("clock", String(16), comment="what the last batch said of the access point's clock"),
     Column("former_key", LargeBinary(32), comment="the key before public_key: taken for what it signed until then"),
     Column("rekeyed_ms", BigInteger, comment="when public_key took its place"),
+    changed_ms(),
     CheckConstraint("state IN ('active', 'revoked')", name="state"),
 )
 

@@ -8,7 +8,7 @@ import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from sqlalchemy import Connection, Engine, Row, insert, select, update
+from sqlalchemy import Connection, Engine, Row, insert, select, union, update
 from sqlalchemy.exc import IntegrityError
 
 from cloud.accounts.audit import note
@@ -196,6 +196,13 @@ class Fleet:
             rekeyed_ms,
             takes_former,
         )
+
+    def changed_since(self, since_ms: int) -> set[str]:
+        """The access points of which `agent` may say something else than before ``since_ms`` (epoch ms, the system's clock)."""
+        own = select(agents.c.agent).where(agents.c.changed_ms >= since_ms)
+        of_site = select(agents.c.agent).join(sites).where(sites.c.changed_ms >= since_ms)
+        with self._database.connect() as connection:
+            return set(connection.execute(union(own, of_site)).scalars())
 
     def change_key(self, agent: str, old: bytes, new: bytes) -> bool:
         """Take key ``new`` (32 bytes) of an access point in the place of ``old``, which is remembered for what it signed until now.

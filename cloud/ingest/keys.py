@@ -1,4 +1,7 @@
-"""What ingest remembers of the access points: a verified key costs a database query once in a few seconds, not once a batch.
+"""What ingest remembers of the access points: a verified key costs a database query once in minutes, and not once a batch.
+
+What is remembered holds until the fleet says that it changed: it is asked every few seconds, in one query for all. A query for each batch
+would be as dear as all else that ingest does with it, for an access point sends one in 30 s.
 
 The crate ed25519-zebra, which checks the signatures (``cloud.ingest.checker``), follows ZIP 215 and takes keys of small order too, under which
 a signature can hold for any message; libsodium sorts these out when a key is looked up. Source: RFC 8032, 5.1.7.
@@ -6,6 +9,7 @@ a signature can hold for any message; libsodium sorts these out when a key is lo
 
 from __future__ import annotations
 
+import asyncio
 import time
 from dataclasses import dataclass
 
@@ -19,8 +23,12 @@ from agent.wire.limits import MAX_CLOCK_AHEAD_S
 from cloud.fleet.registry import AgentRecord, Fleet
 from cloud.signatures import is_signature
 
-KEPT_S = 3.0
-"""A revoked access point is turned away after this at the latest."""
+CHANGES_S = 3.0
+"""The fleet is asked so often: a revoked access point is turned away after this at the latest."""
+OVERLAP_MS = 60_000
+"""Changes of so long before are asked for again: a transaction is seen when it ends, and clocks of instances differ."""
+KEPT_S = 300.0
+"""Looked up again after this whatever the fleet says: whether a former key still counts goes by the clock."""
 AGENTS_KEPT = 20_000
 
 
@@ -58,13 +66,19 @@ class KnownAgents:
     def __init__(self, fleet: Fleet) -> None:
         self.fleet = fleet
         self._known: dict[str, tuple[float, KnownAgent]] = {}
+        self._asked_ms = time.time_ns() // 1_000_000
+        self._asked_s = -CHANGES_S  # by the monotonic clock
+        self._asking: asyncio.Task[None] | None = None
 
     async def get(self, name: str) -> KnownAgent | None:
         """The access point, looked up beside the event loop where it must be. None for a stranger; raises SQLAlchemyError."""
+        if time.monotonic() - self._asked_s >= CHANGES_S:
+            self._asking = self._asking or asyncio.create_task(self._ask())
+            await asyncio.shield(self._asking)
         return self.cached(name) or await run_in_threadpool(self.look_up, name)
 
     def cached(self, name: str) -> KnownAgent | None:
-        """The access point where it was looked up lately."""
+        """The access point where it is remembered."""
         kept = self._known.get(name)
         return kept[1] if kept and kept[0] > time.monotonic() else None
 
@@ -78,3 +92,13 @@ class KnownAgents:
         known = KnownAgent(record, crypto_core_ed25519_is_valid_point(record.public_key))
         self._known[name] = (time.monotonic() + KEPT_S, known)
         return known
+
+    async def _ask(self) -> None:
+        """Forget what changed since the last time. All who wait for it share its answer, also where the database gives none."""
+        now_ms, now_s = time.time_ns() // 1_000_000, time.monotonic()
+        try:
+            for name in await run_in_threadpool(self.fleet.changed_since, self._asked_ms - OVERLAP_MS):
+                self._known.pop(name, None)
+            self._asked_ms, self._asked_s = now_ms, now_s
+        finally:
+            self._asking = None

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import re
-from collections.abc import Sequence
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -30,15 +36,26 @@ _GLOB = re.compile(r"[*?\[]")
 
 
 class DuckDbEngine:
-    """See ``Engine``."""
+    """See ``Engine``. What does not fit into the memory that it may take lies in a folder of its own below ``scratch``, for the time of a run."""
+
+    def __init__(self, scratch: Path) -> None:
+        self._scratch = scratch
 
     def run(self, days: Sequence[DayInput]) -> list[Results]:
         """See ``Engine.run``."""
         try:
-            with duckdb.connect(
-                ":memory:",
-                config={"memory_limit": MEMORY_LIMIT, "threads": THREADS, "autoinstall_known_extensions": False},
-            ) as connection:
+            with (
+                _own_folder(self._scratch) as folder,
+                duckdb.connect(
+                    ":memory:",
+                    config={
+                        "memory_limit": MEMORY_LIMIT,
+                        "threads": THREADS,
+                        "temp_directory": str(folder),
+                        "autoinstall_known_extensions": False,
+                    },
+                ) as connection,
+            ):
                 for table in QUERIED:
                     _open_table(connection, table, [day.objects.get(table, ()) for day in days])
                 connection.execute("CREATE TEMP TABLE days AS SELECT RANGE AS day_no FROM RANGE(?)", [len(days)])
@@ -49,8 +66,42 @@ class DuckDbEngine:
                 return split_days({name: _rows(connection.execute(text(name))) for name in RESULTS}, len(days))
         except duckdb.Error as error:
             raise EngineError(f"DuckDB could not run the shared SQL: {error}") from error
+        except OSError as error:
+            raise EngineError(
+                f"{self._scratch}: DuckDB has no room beside its memory there ({error.strerror})"
+            ) from error
         finally:
             give_back()  # a day of a million devices takes the limit, and is looked at again and again
+
+
+@contextmanager
+def _own_folder(scratch: Path) -> Iterator[Path]:
+    """A folder that nobody else reads, gone afterwards. What killed processes left in ``scratch`` goes first: it may be of single devices.
+    Raises OSError."""
+    scratch.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with _held(scratch):  # or somebody could take the new folder for a left one
+        for left in filter(Path.is_dir, scratch.iterdir()):
+            with suppress(BlockingIOError), _held(left, fcntl.LOCK_NB):
+                shutil.rmtree(left)
+        own = Path(tempfile.mkdtemp(dir=scratch))
+        lock = os.open(own, os.O_RDONLY)
+        fcntl.flock(lock, fcntl.LOCK_EX)
+    try:
+        yield own
+    finally:
+        shutil.rmtree(own, ignore_errors=True)
+        os.close(lock)
+
+
+@contextmanager
+def _held(folder: Path, how: int = 0) -> Iterator[None]:
+    """The lock of a folder, which the system takes from a process that ends. Raises OSError."""
+    lock = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | how)
+        yield
+    finally:
+        os.close(lock)
 
 
 def _open_table(connection: duckdb.DuckDBPyConnection, table: str, by_day: Sequence[Sequence[str]]) -> None:

@@ -33,14 +33,15 @@ DAYS = [(site, DATE) for site in SITES]
 class Watched:
     """DuckDB; ``before`` is called with the number of days before each run."""
 
-    def __init__(self, before=lambda days: None) -> None:
+    def __init__(self, scratch, before=lambda days: None) -> None:
         self.before = before
         self.runs: list[int] = []
+        self.duckdb = DuckDbEngine(scratch)
 
     def run(self, days):
         self.before(days)
         self.runs.append(len(days))
-        return DuckDbEngine().run(days)
+        return self.duckdb.run(days)
 
 
 class House:
@@ -51,7 +52,7 @@ class House:
         self.database = adapters.postgres()
         migrate_postgres(self.database, date(2023, 11, 15))
         self.fleet = Fleet(self.database, lambda: 1)
-        self.engine = Watched()
+        self.engine = Watched(folder / "scratch")
         for number, site in enumerate(SITES):
             self.fleet.add_site(Site(site, site, "UTC"))
             self.put(site, number + 5)
@@ -130,7 +131,7 @@ def test_a_day_that_another_has_finished_from_more_is_not_overwritten_with_less(
 
     less = house.engine
     original = less.run
-    stale = DuckDbEngine().run
+    stale = less.duckdb.run
 
     def run(days):
         if less.runs:

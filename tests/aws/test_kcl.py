@@ -109,7 +109,7 @@ def test_the_library_reads_both_shards_through_a_re_shard_and_a_takeover(tmp_pat
     cloud.wait_for_figures(WAIT_S, batches=32)
 
     (owner,) = workers.owners()
-    workers.start()
+    second = workers.start()
     until(lambda: workers.ready() == 2, "the second worker is ready")
     sender = in_thread(send, 4, 5)
     parts.kill(first)
@@ -120,6 +120,7 @@ def test_the_library_reads_both_shards_through_a_re_shard_and_a_takeover(tmp_pat
     assert owner not in {o for o, checkpoint in workers.leases().values() if checkpoint != "SHARD_END"}
     stop.append(1)
     found = figures(cloud.aws.database)
+    parts.kill(second)
     writer.close()
     cloud.close()
 

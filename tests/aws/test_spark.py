@@ -112,7 +112,9 @@ def test_spark_and_duckdb_give_the_same_rows_of_any_lake(tmp_path_factory, drawn
         for number, (tables, objects, has_hours) in enumerate(drawn)
     ]
 
-    for mine, yours in zip(spark.engine().run(days), [DuckDbEngine().run([day])[0] for day in days], strict=True):
+    for mine, yours in zip(
+        spark.engine().run(days), [DuckDbEngine(folder / "scratch").run([day])[0] for day in days], strict=True
+    ):
         assert_same(mine, yours)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -28,7 +30,7 @@ STORES: dict[str, Callable[[Path], Any]] = {
     "s3": aws.s3_store,
 }
 ENGINES: dict[str, Callable[[], Any]] = {
-    "duckdb": DuckDbEngine,
+    "duckdb": lambda: DuckDbEngine(Path(tempfile.gettempdir()) / f"ivizone-tests-{os.getuid()}"),
     "spark": spark.engine,
 }
 DATABASES: dict[str, Callable[[Path], Any]] = {

@@ -63,7 +63,9 @@ def running(tmp_path_factory):
 def place(tmp_path: Path, running, monkeypatch):
     cloud, _, http = running
     cloud.clock.ms = NOON_MS
-    monkeypatch.setattr("cloud.ingest.keys.KEPT_S", -1.0)  # what ingest remembers for three seconds is another test's
+    monkeypatch.setattr(
+        "cloud.ingest.keys.CHANGES_S", -1.0
+    )  # what ingest remembers for three seconds is another test's
     return Place(tmp_path, cloud, http)
 
 

@@ -61,7 +61,7 @@ def test_two_stores_that_hear_the_same_phones_never_join_them(tmp_path, air):
     first, second = sightings(sent["ap-1", True]), sightings(sent["ap-2", True])
     stores = [laid(tmp_path / "a", {"sightings": first}), laid(tmp_path / "b", {"sightings": second})]
     both = laid(tmp_path / "c", {"sightings": first + second})
-    engine = DuckDbEngine()
+    engine = DuckDbEngine(tmp_path / "scratch")
 
     at_first, at_second, together = (result["day"][0]["devices"] for result in engine.run([*stores, both]))
 

@@ -140,7 +140,7 @@ def test_the_signed_bytes_travel_untouched(http, cloud):
 
 
 def test_a_revoked_agent_is_turned_away_within_seconds(http, cloud, monkeypatch):
-    monkeypatch.setattr("cloud.ingest.keys.KEPT_S", 0.0)
+    monkeypatch.setattr("cloud.ingest.keys.CHANGES_S", 0.0)
     cloud.add_agent("ap-soon")
     assert send(http, signed(fresh(agent="ap-soon"))).status_code == 202
 

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+from dataclasses import replace
+
 import pytest
+from sqlalchemy.exc import OperationalError
+from support.clouds import Clock, Cloud
 from support.ed25519 import RFC_8032_7_1, SMALL_ORDER
 
 from cloud.domain.site import Site
 from cloud.fleet.registry import AgentRecord
+from cloud.ingest import keys
 from cloud.ingest.keys import KnownAgents
 
 
@@ -33,3 +39,114 @@ def test_keys_of_the_standards_examples_are_sound(public_key):
 def test_a_key_under_which_anybody_can_sign_is_not_sound(public_key):
     """That ingest believes nothing under such a key is asked over HTTP in test_batches."""
     assert not is_sound(public_key)
+
+
+# --- what is remembered, and until when ---------------------------------------------------------------------------------
+
+
+class Counting:
+    """A fleet that says how often it was asked, and is away while ``is_away``."""
+
+    def __init__(self, fleet) -> None:
+        self.asked: list[str] = []
+        self.is_away = False
+        self._fleet = fleet
+
+    def agent(self, name: str):
+        return self._ask("agent", name)
+
+    def changed_since(self, since_ms: int):
+        return self._ask("changed_since", since_ms)
+
+    def _ask(self, what: str, word):
+        self.asked.append(what)
+        if self.is_away:
+            raise OperationalError("SELECT", {}, OSError("away"))
+        return getattr(self._fleet, what)(word)
+
+
+@pytest.fixture
+def fleet(tmp_path):
+    cloud = Cloud(tmp_path, clock=Clock(1_795_132_800_000))
+    for number in range(3):
+        cloud.add_agent(f"ap-{number}")
+    yield Counting(cloud.embedded.fleet), cloud
+    cloud.close()
+
+
+def ask(known: KnownAgents, *names: str):
+    async def run():
+        return await asyncio.gather(*(known.get(name) for name in names))
+
+    return asyncio.run(run())
+
+
+def test_who_is_known_is_not_looked_up_again_and_changes_are_asked_for_once_for_all(fleet, monkeypatch):
+    counting, _ = fleet
+    monkeypatch.setattr(keys, "OVERLAP_MS", -60_000)  # they were all made just now
+    known = KnownAgents(counting)
+    ask(known, "ap-0", "ap-1", "ap-2")
+    assert sorted(counting.asked) == ["agent", "agent", "agent", "changed_since"]
+
+    counting.asked.clear()
+    monkeypatch.setattr(keys, "CHANGES_S", 0.0)
+    for _ in range(5):
+        ask(known, "ap-0", "ap-1", "ap-2")
+    assert counting.asked == ["changed_since"] * 5
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda cloud: cloud.embedded.fleet.revoke("ap-1"),
+        lambda cloud: cloud.embedded.fleet.set_mode("shop", "count"),
+        lambda cloud: cloud.embedded.fleet.change_key("ap-1", cloud.embedded.fleet.agent("ap-1").public_key, bytes(32)),
+    ],
+    ids=["revoked", "mode", "key"],
+)
+def test_a_change_is_known_at_the_next_question(fleet, monkeypatch, change):
+    counting, cloud = fleet
+    monkeypatch.setattr(keys, "CHANGES_S", 0.0)
+    known = KnownAgents(counting)
+    (before,) = ask(known, "ap-1")
+    change(cloud)
+    (after,) = ask(known, "ap-1")
+    assert after.record == cloud.embedded.fleet.agent("ap-1") != before.record
+
+
+def test_what_the_consumer_notes_of_an_access_point_changes_nothing_for_ingest(fleet):
+    counting, cloud = fleet
+    from cloud.consumer.consumer import _note_agents
+
+    before = counting.changed_since(0)
+    with cloud.embedded.database.begin() as connection:
+        _note_agents(connection, {"ap-1": {"software": "9.9", "last_received_ms": 1}})
+    assert counting.changed_since(0) == before == set()
+
+
+def test_while_the_database_is_away_nobody_is_believed_for_longer_than_the_promise(fleet, monkeypatch):
+    counting, _ = fleet
+    monkeypatch.setattr(keys, "CHANGES_S", 0.0)
+    known = KnownAgents(counting)
+    ask(known, "ap-0")
+    counting.is_away = True
+    counting.asked.clear()
+
+    async def run():
+        return await asyncio.gather(*(known.get("ap-0") for _ in range(50)), return_exceptions=True)
+
+    answers = asyncio.run(run())
+    assert {type(answer) for answer in answers} == {OperationalError}
+    assert counting.asked == ["changed_since"], "one question for all who wait"
+    counting.is_away = False
+    assert ask(known, "ap-0")[0].record.agent == "ap-0"
+
+
+def test_after_minutes_it_is_looked_up_whatever_the_fleet_says(fleet, monkeypatch):
+    counting, _ = fleet
+    known = KnownAgents(counting)
+    ask(known, "ap-0")
+    known._known = {name: (0.0, replace(kept)) for name, (_, kept) in known._known.items()}
+    counting.asked.clear()
+    ask(known, "ap-0")
+    assert counting.asked == ["agent"]
