@@ -50,6 +50,7 @@ from cloud.databases.postgres import (
     stream_lock,
 )
 from cloud.fleet.registry import Fleet
+from cloud.log import kind_and_place
 from cloud.portal.shoppers import Shoppers
 from cloud.retention.receipts import Receipts, key_of
 from cloud.retention.retention import Retention
@@ -328,7 +329,7 @@ def _try(work: Callable[[], object]) -> bool:
     try:
         work()
     except Exception as error:
-        said = str(error) if isinstance(error, TROUBLES) else repr(error)
+        said = str(error) if isinstance(error, TROUBLES) else kind_and_place(error)
         log.error("worker_failed", error=said, retry_in_s=RETRY_S)
         return False
     return True

@@ -22,6 +22,7 @@ from cloud.databases.base import migrate
 from cloud.databases.sqlite import sqlite_database
 from cloud.databases.tables import dirty_days
 from cloud.fleet.registry import Fleet
+from cloud.log import kind_and_place
 from cloud.portal.shoppers import Shoppers
 from cloud.retention.receipts import KEY_NAME, Receipts, load_or_make_key
 from cloud.retention.retention import Retention
@@ -178,8 +179,8 @@ class Embedded:
 
 
 def _said(error: Exception) -> str:
-    """An error of a part speaks for itself; of any other the kind is needed too."""
-    return str(error) if isinstance(error, TROUBLES) else repr(error)
+    """An error of a part speaks for itself."""
+    return str(error) if isinstance(error, TROUBLES) else kind_and_place(error)
 
 
 def open_database(folder: Path) -> Database:

@@ -9,6 +9,7 @@ from typing import TextIO, cast
 
 import structlog
 
+OURS = ("cloud.", "agent.")
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
 
@@ -24,6 +25,18 @@ def configure(level: str, *, as_json: bool = False) -> None:
         logger_factory=structlog.PrintLoggerFactory(file=cast(TextIO, _LossyStream(sys.stderr))),
         cache_logger_on_first_use=True,
     )
+
+
+def kind_and_place(error: BaseException) -> str:
+    """What may be said of an error that nobody foresaw: its kind, and the innermost line of ours that it came through. Its text may hold
+    anything that was worked on."""
+    place, traceback = "elsewhere", error.__traceback__
+    while traceback is not None:
+        module = str(traceback.tb_frame.f_globals.get("__name__", ""))
+        if module.startswith(OURS):
+            place = f"{module}:{traceback.tb_lineno}"
+        traceback = traceback.tb_next
+    return f"{type(error).__name__} at {place}"
 
 
 class _LossyStream:

@@ -25,6 +25,7 @@ from cloud.databases.tables import agents
 from cloud.domain.retention import DEVICE_TABLES
 from cloud.domain.site import Site
 from cloud.fleet.registry import Fleet
+from cloud.log import kind_and_place
 from cloud.stores.base import ObjectStore, StoreError
 from cloud.stores.lake import merge_parquet, object_name, partition, quarantine_name, to_parquet
 from cloud.streams.base import Stream, StreamRecord
@@ -153,7 +154,7 @@ class Consumer:
         except Exception as error:
             # WireError says what is wrong. Anything else is a mistake of ours, and the same at every try: one batch that we
             # cannot read must not stop all those behind it.
-            self._quarantine(record, site, str(error) if isinstance(error, WireError) else f"unexpected {error!r}")
+            self._quarantine(record, site, str(error) if isinstance(error, WireError) else kind_and_place(error))
             buffer.quarantined += 1
             return
         withheld = self._keeping.withhold(site, made, batch, record.received_ms)

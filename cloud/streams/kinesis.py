@@ -21,6 +21,7 @@ from typing import Any
 import structlog
 from botocore.exceptions import BotoCoreError, ClientError
 
+from cloud.log import kind_and_place
 from cloud.streams.base import BatchName, StreamError, StreamFull, StreamRecord
 from cloud.streams.kinesis_errors import StreamDenied, error_from, error_of
 from cloud.streams.kinesis_reader import KinesisReader
@@ -169,7 +170,7 @@ class _LaneThread:
             try:
                 is_running = self._turn()
             except Exception as error:  # a mistake of ours: a lane that is gone would keep its senders waiting for ever
-                self._begin_anew(StreamError(f"the stream's writer failed: {error!r}"))
+                self._begin_anew(StreamError(f"the stream's writer failed: {kind_and_place(error)}"))
 
     def _turn(self) -> bool:
         """Wait, put, settle, once; False where the lane is empty and stops."""
@@ -178,7 +179,7 @@ class _LaneThread:
         try:
             results = self._writer.put(puts) if puts else []
         except Exception as error:  # an answer that we do not understand: as if there were none
-            results = [StreamError(f"the batch could not be put: {error!r}")] * len(puts)
+            results = [StreamError(f"the batch could not be put: {kind_and_place(error)}")] * len(puts)
         self._settle(puts, results)
         return True
 
