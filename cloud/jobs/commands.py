@@ -38,7 +38,7 @@ def add_commands(commands: Any) -> None:
     made.add_argument("--bucket", metavar="NAME", help="of the lake (default: what the job's own configuration says)")
     made.add_argument("--spark", action="append", default=[], metavar="KEY=VALUE", help="more of Spark's configuration")
     made.add_argument("--logs", default="", metavar="URL", help="s3://bucket/prefix/ for the logs")
-    made.add_argument("--region", default="", help="region (default: that of the environment)")
+    made.add_argument("--region", default="", help="of EMR, and told to the job (default: that of the environment)")
     made.add_argument("--endpoint", default="", metavar="URL", help="another address of EMR, for emulators")
     made.add_argument("--dry-run", action="store_true", help="print the request as JSON and send nothing")
     made.add_argument(
@@ -72,7 +72,9 @@ def request_of(options: argparse.Namespace, token: str) -> tuple[str, str, dict[
         raise ValueError(
             f"--code is {options.code!r}; use s3://bucket/prefix, which holds batch.py and environment.tar.gz"
         )
-    environment = {"IVIZONE_STORE_BUCKET": options.bucket} if options.bucket else {}
+    # boto3 in the job asks for a region that neither EMR Serverless nor a cluster's nodes tell it.
+    told = {"IVIZONE_STORE_BUCKET": options.bucket, "IVIZONE_AWS_REGION": options.region}
+    environment = {name: value for name, value in told.items() if value}
     spark = dict(_pair(text) for text in options.spark)
     submission = Submission(options.job, tuple(options.arguments), code, environment, spark, options.logs)
     if options.cluster:

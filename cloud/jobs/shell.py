@@ -29,7 +29,11 @@ from cloud.stores.local_dir import LocalDirStore
 from cloud.warehouse.base import EngineError
 
 OK, CONFIGURATION, AWAY = 0, 3, 5
-URL_VARIABLE = "IVIZONE_DATABASE_URL"
+URL_VARIABLE, PASSWORD_VARIABLE = "IVIZONE_DATABASE_URL", "IVIZONE_DATABASE_PASSWORD"
+WRITER_LOGIN = "ivizone_app"
+"""docs/operations.md, Deploy, step 5."""
+VERIFIED = {"sslmode": "verify-full", "sslrootcert": "environment/rds-global-bundle.pem"}
+"""RDS's authorities are in no system's own list; the packed environment brings them (docs/emr.md) into the job's folder."""
 
 
 def wall_clock_ms() -> int:
@@ -40,7 +44,14 @@ def wall_clock_ms() -> int:
 def add_options(parser: argparse.ArgumentParser) -> None:
     """The words that both jobs know."""
     parser.add_argument("--config", type=Path, metavar="FILE", help="YAML; IVIZONE_SECTION_OPTION wins over it")
-    parser.add_argument("--database-secret", metavar="ID", help="secret with the database's URL, in Secrets Manager")
+    parser.add_argument(
+        "--database-host", metavar="HOST", help="PostgreSQL on RDS, as ivizone_app; the secret is its password"
+    )
+    parser.add_argument(
+        "--database-secret",
+        metavar="ID",
+        help="of Secrets Manager: the database's URL, what RDS writes, or only the password",
+    )
     parser.add_argument("--lake", type=Path, metavar="DIR", help="a folder in the place of the bucket")
     parser.add_argument("--master", help="such as local[2] (default: what spark-submit says)")
     parser.add_argument("--group-days", type=int, default=GROUP_DAYS, help=f"days in one run (default {GROUP_DAYS})")
@@ -78,12 +89,18 @@ class Parts:
 
     def __init__(self, options: argparse.Namespace, environment: Mapping[str, str]) -> None:
         self._options = options
+        if options.database_host:
+            environment = {**environment, URL_VARIABLE: url_of_host(options.database_host)}
         if options.database_secret:
-            region = environment.get("IVIZONE_AWS_REGION", "")
-            environment = {**environment, URL_VARIABLE: read_secret(options.database_secret, region)}
+            region = environment.get("IVIZONE_AWS_REGION", "") or environment.get("AWS_REGION", "")
+            environment = {
+                **environment,
+                **settings_of_secret(read_secret(options.database_secret, region), environment),
+            }
         self.config: CloudConfig = load_cloud_config(options.config, environment)
         require(self.config, "database.url")
-        self.database = postgres_database(self.config.database.url, pool_size=self.config.database.pool_size)
+        database = self.config.database
+        self.database = postgres_database(database.url, password=database.password, pool_size=database.pool_size)
         self.fleet = Fleet(self.database, wall_clock_ms)
         self.store, self.root = self._lake()
         self._spark: Any = None
@@ -132,7 +149,7 @@ class Parts:
 
 
 def read_secret(name: str, region: str) -> str:
-    """The database's URL, from Secrets Manager. Raises CloudConfigError."""
+    """A secret's text, from Secrets Manager. Raises CloudConfigError."""
     import boto3
     from botocore.exceptions import BotoCoreError, ClientError
 
@@ -140,9 +157,21 @@ def read_secret(name: str, region: str) -> str:
         answer = boto3.client("secretsmanager", region_name=region or None).get_secret_value(SecretId=name)
     except (BotoCoreError, ClientError) as error:
         raise CloudConfigError(
-            f"--database-secret cannot be read ({type(error).__name__}); check its name and the job's role"
+            f"--database-secret cannot be read ({type(error).__name__}); check its name, the region and the job's role"
         ) from None
-    return url_of_secret(str(answer.get("SecretString", "")))
+    return str(answer.get("SecretString", ""))
+
+
+def settings_of_secret(text: str, environment: Mapping[str, str]) -> dict[str, str]:
+    """What the secret says of the database, as variables: all of it, or where the URL is known already, the password. Raises CloudConfigError."""
+    if URL_VARIABLE in environment and text and not text.startswith(("postgresql", "{")):
+        return {PASSWORD_VARIABLE: text}
+    return {URL_VARIABLE: url_of_secret(text)}
+
+
+def url_of_host(host: str) -> str:
+    """The database of deploy/aws/stack.yaml, without a password."""
+    return URL.create("postgresql", WRITER_LOGIN, host=host, database="ivizone", query=VERIFIED).render_as_string()
 
 
 def url_of_secret(text: str) -> str:
@@ -156,9 +185,10 @@ def url_of_secret(text: str) -> str:
             "port": int(known.get("port", 5432)),
             "database": known.get("dbname", "ivizone"),
         }
-        url = URL.create("postgresql", known["username"], known["password"], **where, query={"sslmode": "verify-full"})
+        url = URL.create("postgresql", known["username"], known["password"], **where, query=VERIFIED)
     except (ValueError, KeyError, TypeError) as error:
         raise CloudConfigError(
-            "the secret of --database-secret is neither postgresql://... nor JSON with username, password and host; write one of them"
+            "the secret of --database-secret is neither postgresql://... nor JSON with username, password and host; write one of them, "
+            "or only the password beside --database-host"
         ) from error
     return url.render_as_string(hide_password=False)

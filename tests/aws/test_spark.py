@@ -166,6 +166,7 @@ class House:
         """As the command line would give them."""
         usual = {
             "config": None,
+            "database_host": None,
             "database_secret": None,
             "lake": self.lake,
             "master": None,

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 
 import pytest
 
 from cloud.cli import main
 from cloud.config import CloudConfigError
+from cloud.jobs import shell
 from cloud.jobs.emr import Submission, cluster_request, serverless_request
-from cloud.jobs.shell import url_of_secret
+from cloud.jobs.shell import PASSWORD_VARIABLE, URL_VARIABLE, settings_of_secret, url_of_host, url_of_secret
 from cloud.jobs.stream import days_of
 
+VERIFIED = "sslmode=verify-full&sslrootcert=environment%2Frds-global-bundle.pem"
 ROLE = "arn:aws:iam::123456789012:role/ivizone-emr"
 BATCH = Submission(
     "batch", ("--from", "2026-11-01", "--to", "2026-11-30"), "s3://code/emr", {"IVIZONE_STORE_BUCKET": "lake"}
@@ -121,7 +124,39 @@ def test_a_secret_is_a_url_or_what_rds_writes():
     written = json.dumps({"username": "job", "password": "p@ss/w:rd", "host": "db.example", "port": 5433})
 
     assert url_of_secret("postgresql://job@db/x") == "postgresql://job@db/x"
-    assert url_of_secret(written) == "postgresql://job:p%40ss%2Fw%3Ard@db.example:5433/ivizone?sslmode=verify-full"
+    assert url_of_secret(written) == f"postgresql://job:p%40ss%2Fw%3Ard@db.example:5433/ivizone?{VERIFIED}"
+
+
+def test_a_secret_beside_the_databases_host_is_the_password():
+    """WriterSecret of deploy/aws/stack.yaml, the only one that the jobs' role may read, holds nothing else."""
+    url = url_of_host("db.example")
+    assert url == f"postgresql://ivizone_app@db.example/ivizone?{VERIFIED}"
+    assert settings_of_secret("hush-hush", {URL_VARIABLE: url}) == {PASSWORD_VARIABLE: "hush-hush"}
+    whole = "postgresql://job@other/x"
+    assert settings_of_secret(whole, {URL_VARIABLE: url}) == {URL_VARIABLE: whole}
+    with pytest.raises(CloudConfigError, match="database-host") as caught:
+        settings_of_secret("hush-hush", {})
+    assert "hush" not in str(caught.value)
+
+
+def test_the_job_connects_with_the_password_of_the_secret(monkeypatch, tmp_path):
+    asked = {}
+    monkeypatch.setattr(shell, "postgres_database", lambda url, **options: asked.update(options, url=url))
+    monkeypatch.setattr(shell, "read_secret", lambda name, region: f"password of {name} in {region}")
+    parser = argparse.ArgumentParser()
+    shell.add_options(parser)
+    words = ["--lake", str(tmp_path), "--database-host", "db.example", "--database-secret", "writer"]
+
+    shell.Parts(parser.parse_args(words), {"AWS_REGION": "eu-west-1"})
+
+    assert asked["url"] == url_of_host("db.example")
+    assert asked["password"] == "password of writer in eu-west-1"
+
+
+def test_the_job_is_told_the_region(capsys):
+    assert main(["emr", "submit", "batch", *APPLICATION, "--region", "eu-west-1", "--dry-run"]) == 0
+    request = json.loads(capsys.readouterr().out)["request"]
+    assert conf(request)["spark.emr-serverless.driverEnv.IVIZONE_AWS_REGION"] == "eu-west-1"
 
 
 @pytest.mark.parametrize("text", ["", "nonsense", "[]", '{"username": "job", "password": "hush-hush"}', '{"host": 1}'])
