@@ -94,7 +94,7 @@ def explain(template: Mapping[str, Any], parameters: Mapping[str, str], stores: 
     kinds = Counter(body["Type"].removeprefix("AWS::") for body in made.values())
     told = [f"  {kinds[kind]:3}  {words}" for kind, words in WORDS.items() if kinds[kind]]
     rest = sum(many for kind, many in kinds.items() if kind not in WORDS)
-    kept = [name for name, body in made.items() if body.get("DeletionPolicy") in ("Retain", "Snapshot")]
+    kept = [name for name, body in made.items() if body.get("DeletionPolicy", "Delete") != "Delete"]
     seconds = float(parameters.get("ConsumerSeconds") or aws_costs.CONSUMER_S)
     chosen = [f"  {name} = {value or '(empty)'}" for name, value in parameters.items()]
     return "\n".join(
@@ -170,12 +170,17 @@ def run(options: argparse.Namespace) -> int:
     given = dict(_pair(text) for text in options.parameter)
     if options.bundle:
         given["BundleKey"] = bundle_key(options.bundle)
-    parameters = values(template, given)
-    print(explain(template, parameters, options.stores, aws_costs.load_prices(options.prices)))
-    if options.dry_run:
-        print("\nNothing was created: --dry-run.")
-        return 0
-    return _deploy(options, parameters)
+    if not options.dry_run:
+        return _deploy(options, template, given)
+    _tell(options, template, values(template, given))
+    print(
+        "\nNothing was created: --dry-run. Of a stack that is there already, parameters that are not given would stay as they are."
+    )
+    return 0
+
+
+def _tell(options: argparse.Namespace, template: Mapping[str, Any], parameters: Mapping[str, str]) -> None:
+    print(explain(template, parameters, options.stores, aws_costs.load_prices(options.prices)), flush=True)
 
 
 def _pair(text: str) -> tuple[str, str]:
@@ -194,7 +199,13 @@ def bundle_key(bundle: Path) -> str:
     return f"{bundle.stem}-{digest}.zip"
 
 
-def _deploy(options: argparse.Namespace, parameters: Mapping[str, str]) -> int:
+def kept(template: Mapping[str, Any], given: Mapping[str, str], before: Mapping[str, str]) -> dict[str, str]:
+    """What is given, and for the rest what the stack was last deployed with: a default must not undo a choice, and DatabaseReady's "no"
+    would take every instance away."""
+    return {**{name: value for name, value in before.items() if name in template["Parameters"]}, **given}
+
+
+def _deploy(options: argparse.Namespace, template: Mapping[str, Any], given: Mapping[str, str]) -> int:
     try:
         import boto3
         from botocore.exceptions import BotoCoreError, ClientError, WaiterError
@@ -202,7 +213,10 @@ def _deploy(options: argparse.Namespace, parameters: Mapping[str, str]) -> int:
         raise CloudConfigError(f"{error.name} is not installed; deploying needs: pip install ivizone[aws]") from error
     session = boto3.Session(region_name=options.region)
     try:
-        outputs = _create_or_update(session, options, parameters)
+        before = _parameters(session.client("cloudformation"), options.stack)
+        parameters = values(template, given if before is None else kept(template, given, before))
+        _tell(options, template, parameters)
+        outputs = _create_or_update(session, options, parameters, exists=before is not None)
     except WaiterError as error:
         raise CloudConfigError(f"the stack did not come up: {error}; its events say why") from error
     except (ClientError, BotoCoreError) as error:
@@ -211,7 +225,9 @@ def _deploy(options: argparse.Namespace, parameters: Mapping[str, str]) -> int:
     return 0
 
 
-def _create_or_update(session: Any, options: argparse.Namespace, parameters: Mapping[str, str]) -> dict[str, str]:
+def _create_or_update(
+    session: Any, options: argparse.Namespace, parameters: Mapping[str, str], *, exists: bool
+) -> dict[str, str]:
     bucket, body = parameters["BundleBucket"], options.template.read_bytes()
     s3, formation = session.client("s3"), session.client("cloudformation")
     key = f"ivizone-stack-{hashlib.sha256(body).hexdigest()[:12]}.yaml"
@@ -224,19 +240,20 @@ def _create_or_update(session: Any, options: argparse.Namespace, parameters: Map
         "Parameters": [{"ParameterKey": name, "ParameterValue": value} for name, value in parameters.items()],
         "Capabilities": ["CAPABILITY_IAM"],
     }
-    exists = _status(formation, options.stack) is not None
     (formation.update_stack if exists else formation.create_stack)(**asked)
     formation.get_waiter("stack_update_complete" if exists else "stack_create_complete").wait(StackName=options.stack)
     (made,) = formation.describe_stacks(StackName=options.stack)["Stacks"]
     return {one["OutputKey"]: one["OutputValue"] for one in made.get("Outputs", ())}
 
 
-def _status(formation: Any, stack: str) -> str | None:
+def _parameters(formation: Any, stack: str) -> dict[str, str] | None:
+    """What the stack was last deployed with; None where there is none."""
     from botocore.exceptions import ClientError
 
     try:
-        return str(formation.describe_stacks(StackName=stack)["Stacks"][0]["StackStatus"])
+        (found,) = formation.describe_stacks(StackName=stack)["Stacks"]
     except ClientError as error:
         if "does not exist" in str(error):
             return None
         raise
+    return {one["ParameterKey"]: str(one["ParameterValue"]) for one in found.get("Parameters", ())}

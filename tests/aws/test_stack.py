@@ -175,7 +175,9 @@ def test_secrets_stand_in_no_plain_option():
 
 def test_what_holds_data_outlives_the_stack():
     for name in ("Key", "Lake", "Work", "MasterSecret", "WriterSecret", "MigratorSecret", "ReceiptsSecret"):
-        assert RESOURCES[name]["DeletionPolicy"] == "Retain", name
+        # But not a creation that failed: its empty buckets and secrets would stand in the next one's way.
+        assert RESOURCES[name]["DeletionPolicy"] == "RetainExceptOnCreate", name
+        assert RESOURCES[name]["UpdateReplacePolicy"] == "Retain", name
     assert RESOURCES["Database"]["DeletionPolicy"] == "Snapshot"
 
 
@@ -383,8 +385,31 @@ def test_deploy_puts_bundle_and_template_makes_the_stack_and_updates_it(stack, t
     assert made["StackStatus"] == "CREATE_COMPLETE"
     assert client("s3").get_object(Bucket="deployed-bundles", Key=key)["Body"].read() == b"one"
 
+    # An upgrade as docs/operations.md has it: only the bundle is named, and the instances must not go because DatabaseReady is "no" by itself.
     (tmp_path / "ivizone-aws-0.1.0.zip").write_bytes(b"two")
-    assert main(command) == 0, capsys.readouterr().err
+    assert main(command[: -len(words)]) == 0, capsys.readouterr().err
     (made,) = client("cloudformation").describe_stacks(StackName="second")["Stacks"]
     assert made["StackStatus"] == "UPDATE_COMPLETE"
-    assert next(p["ParameterValue"] for p in made["Parameters"] if p["ParameterKey"] == "BundleKey") != key
+    after = {one["ParameterKey"]: one["ParameterValue"] for one in made["Parameters"]}
+    assert after["BundleKey"] != key
+    assert parameters.items() <= after.items()
+
+
+def test_consumers_that_ask_for_nothing_any_more_are_an_alarm():
+    """Kinesis tells the age of an iterator only while somebody reads: without anybody the metric is missing."""
+    alarm = RESOURCES["BehindAlarm"]
+    assert alarm["Properties"]["TreatMissingData"] == "breaching"
+    assert alarm["Condition"] == "IsReady", "before there are instances nobody can read"
+
+
+def test_the_balancer_lets_go_of_a_connection_before_beanstalks_nginx_does():
+    """Beanstalk's own server section says keepalive_timeout 60, which wins over ours in its http section."""
+    assert int(options()["aws:elbv2:loadbalancer", "IdleTimeout"]) < 60
+
+
+def test_who_uses_the_encrypted_table_of_leases_may_use_its_key_through_it():
+    """Source: Amazon DynamoDB developer guide, encryption at rest, authorizing use of your KMS keys."""
+    (policy,) = RESOURCES["InstanceRole"]["Properties"]["Policies"]
+    (found,) = [s for s in policy["PolicyDocument"]["Statement"] if s["Sid"] == "KeyOfLeases"]
+    assert {"kms:Encrypt", "kms:ReEncryptFrom", "kms:ReEncryptTo", "kms:DescribeKey"} <= set(found["Action"])
+    assert "kms:ViaService" in found["Condition"]["StringEquals"]
