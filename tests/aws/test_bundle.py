@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -165,7 +166,9 @@ def nginx(instance, tmp_path):
         f"daemon off; pid {tmp_path}/pid; error_log {tmp_path}/error.log;\nevents {{}}\n"
         f"http {{ access_log off; client_body_temp_path {tmp_path}/body; proxy_temp_path {tmp_path}/proxy;\n"
         f"fastcgi_temp_path {tmp_path}/f; uwsgi_temp_path {tmp_path}/u; scgi_temp_path {tmp_path}/s;\n"
-        f"include {tmp_path}/conf.d/*.conf;\nserver {{ listen 127.0.0.1:{port}; include {tmp_path}/conf.d/elasticbeanstalk/*.conf;\n"
+        f"include {tmp_path}/conf.d/*.conf;\nserver {{ listen 127.0.0.1:{port};\n"
+        "client_header_timeout 60; client_body_timeout 60; keepalive_timeout 60; gzip off;\n"  # as Beanstalk's own
+        f"include {tmp_path}/conf.d/elasticbeanstalk/*.conf;\n"
         f"location / {{ proxy_pass http://127.0.0.1:{running.port}; }} }} }}\n"
     )
     process = parts.start([str(NGINX), "-c", str(tmp_path / "nginx.conf"), "-p", str(tmp_path)])
@@ -184,6 +187,28 @@ def test_nginx_lets_a_batch_through_and_no_body_that_is_none(nginx):
     assert httpx.get(f"{url}/readyz").status_code == 200
     answer = httpx.get(f"{url}/metrics", headers={"X-Forwarded-For": "198.51.100.7"})
     assert answer.status_code == 403, "only from within"
+
+
+def test_logs_of_every_process_of_the_procfile_go_to_cloudwatch(tmp_path):
+    """Beanstalk sends that of web by itself; the agent and get-config are ours here and write down what they are asked."""
+    hook = ROOT / "deploy/aws/bundle/.platform/hooks/postdeploy/10_logs.sh"
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "bin").mkdir()
+    for name, does in {
+        "bin/amazon-cloudwatch-agent-ctl": f'echo "$@" >{tmp_path}/asked',
+        "get-config": "echo shopwide",
+    }.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{does}\n")
+        (tmp_path / name).chmod(0o755)
+
+    run("sh", hook, env={"PATH": "/usr/bin:/bin", "IVIZONE_LOG_AGENT": str(tmp_path), "IVIZONE_GET_CONFIG": str(tmp_path / "get-config")})  # fmt: skip
+
+    assert (tmp_path / "asked").read_text() == f"-a append-config -m ec2 -s -c file:{tmp_path}/etc/ivizone.json\n"
+    listed = json.loads((tmp_path / "etc/ivizone.json").read_text())["logs"]["logs_collected"]["files"]["collect_list"]
+    assert {one["file_path"] for one in listed} == {
+        f"/var/log/{name}.stdout.log" for name in procfile(ROOT / "deploy/aws/bundle") if name != "web"
+    }
+    assert {one["log_group_name"].rpartition("/")[0] for one in listed} == {"/aws/elasticbeanstalk/shopwide/var/log"}
 
 
 def test_every_package_that_an_instance_needs_is_pinned_with_its_hash():

@@ -106,7 +106,13 @@ def test_the_logins_of_the_operators_paper_can_do_what_their_processes_do_and_no
         line for line in paper.splitlines(True) if line.strip().startswith(("CREATE ROLE", "ALTER ROLE ivizone_deploy"))
     )
     logins = logins.replace(":writer", "'w'").replace(":migrator", "'m'")
-    with psycopg.connect(host="127.0.0.1", port=server.port, user="postgres", dbname=name, autocommit=True) as master:
+    # RDS's master may make roles and owns the database, and is no superuser.
+    where = {"host": "127.0.0.1", "port": server.port, "dbname": name, "autocommit": True}
+    with psycopg.connect(user="postgres", **where) as postgres:
+        postgres.execute("DROP ROLE IF EXISTS ivizone_master")
+        postgres.execute("CREATE ROLE ivizone_master LOGIN CREATEROLE CREATEDB")
+        postgres.execute(f'ALTER DATABASE "{name}" OWNER TO ivizone_master')
+    with psycopg.connect(user="ivizone_master", **where) as master:
         master.execute(capsys.readouterr().out)
         master.execute(logins)
 
