@@ -58,6 +58,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(error, INPUT)
     except (agent.upload.errors.UploadError, agent.spool.errors.SpoolError) as error:
         return _fail(error, CLOUD)
+    except PermissionError as error:
+        return _fail(
+            f"{error.filename}: {error.strerror}; run as root, or as the user that the agent runs as", CONFIGURATION
+        )
     except KeyboardInterrupt:
         return _fail("stopped", INTERRUPTED)
     except BrokenPipeError:

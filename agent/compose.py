@@ -28,7 +28,7 @@ from agent.privacy.pseudonym import Pseudonymiser
 from agent.privacy.ratchet import KEY_BYTES, DayRatchet, SiteKey, replay_ratchet
 from agent.proximity import ProximitySettings
 from agent.receipts import ReceiptFile
-from agent.secret_file import write_secret
+from agent.secret_file import what_to_do, write_secret
 from agent.sources import load_source
 from agent.sources.base import Source
 from agent.spool import Spool, TieredSpool
@@ -261,8 +261,9 @@ class SiteKeyFile:
         try:
             return SiteKey.from_text(_read_unbuffered(self.path))
         except OSError as error:
+            next_step = what_to_do(self.path, error, "make one with: ivizone-agent site-key new")
             raise ConfigError(
-                f"privacy.site_key_file {self.path}: cannot be read ({error.strerror}); make one with: ivizone-agent site-key new"
+                f"privacy.site_key_file {self.path}: cannot be read ({error.strerror}); {next_step}"
             ) from error
         except UnicodeDecodeError as error:
             raise ConfigError(

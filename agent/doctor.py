@@ -98,7 +98,7 @@ def enrolment(config: Config) -> Iterator[Finding]:
     except ConfigError as error:
         yield failed("enrolment", f"{config.agent.id} of site {config.agent.site}", str(error), CONFIGURATION)
         return
-    yield readable_by_others("enrolment", Path(config.agent.key_file)) or good(
+    yield ill_kept("enrolment", Path(config.agent.key_file)) or good(
         "enrolment", f"{config.agent.id} of site {config.agent.site}"
     )
 
@@ -112,30 +112,35 @@ def privacy(config: Config, now_s: float) -> Iterator[Finding]:
     try:
         site_key = compose.SiteKeyFile(path).load()
     except ConfigError as error:
-        yield failed("privacy", "mode day, but there is no site key", str(error), CONFIGURATION)
+        yield failed("privacy", f"mode {config.privacy.mode}, but there is no site key", str(error), CONFIGURATION)
         return
-    yield readable_by_others("privacy", path) or judge_key(site_key, now_s)
+    yield ill_kept("privacy", path) or judge_key(site_key, now_s, config.privacy.mode)
 
 
-def judge_key(site_key: SiteKey, now_s: float) -> Finding:
+def judge_key(site_key: SiteKey, now_s: float, mode: str) -> Finding:
     """The chain may stand at today or the day before, and nowhere else for long."""
     days = site_key.day - int(now_s // DAY_S)
     if days > 1:
-        what = f"mode day; the site key stands {days} days ahead of the clock, so pseudonyms are not the site's"
+        what = f"mode {mode}; the site key stands {days} days ahead of the clock, so pseudonyms are not the site's"
         return failed(
             "privacy",
             what,
             "set the clock; if it is right, give all access points of the site a new site key",
             CONFIGURATION,
         )
-    return good("privacy", "mode day: pseudonyms of one day leave, their key is erased when it is over")
+    what = f"mode {mode}: pseudonyms of one day leave, their key is erased when it is over"
+    return good("privacy", what + ("; the portal may ask visitors" if mode == "consent" else ""))
 
 
-def readable_by_others(subject: str, path: Path) -> Finding | None:
-    """A finding where a secret is open to others."""
-    mode = stat.S_IMODE(path.stat().st_mode)
+def ill_kept(subject: str, path: Path) -> Finding | None:
+    """A finding where a secret is open to others, or closed to the agent."""
+    file, folder = path.stat(), path.parent.stat()
+    mode = stat.S_IMODE(file.st_mode)
     if mode & 0o077:
         return warning(subject, f"{path} can be read by others (mode {mode:03o})", f"chmod 600 {path}")
+    if file.st_uid == 0 != folder.st_uid:
+        what = f"{path} belongs to root, its folder to the agent's user, who cannot read it"
+        return warning(subject, what, f"chown {folder.st_uid}:{folder.st_gid} {path}")
     return None
 
 
@@ -147,7 +152,11 @@ def clock(config: Config, now_s: float) -> Finding:
     if compose.wall_clock(config).state.name == "SYNCED":
         return good("clock", time.strftime("set: %Y-%m-%d %H:%M:%S UTC", time.gmtime(now_s)))
     what = f"not set ({time.strftime('%Y-%m-%d', time.gmtime(now_s))}); frames wait for it, at most {config.clock.wait_s} s"
-    return warning("clock", what, "let the access point reach a time server: on OpenWrt `/etc/init.d/sysntpd enable`")
+    return warning(
+        "clock",
+        what,
+        "let it reach a time server: `timedatectl set-ntp true`, on OpenWrt `service sysntpd enable; service sysntpd restart`",
+    )
 
 
 def radio(config: Config) -> Iterator[Finding]:
@@ -203,7 +212,11 @@ def hardware(config: Config) -> Iterator[Finding]:
         yield failed("radio", "the kernel knows no Wi-Fi radio", "plug one in, or install its driver", INPUT)
     for report in reports:
         able = report.may_monitor_now or any(i.type == "monitor" for i in report.interfaces)
-        yield good("radio", advice(report)) if able else warning("radio", advice(report), "see docs/install-openwrt.md")
+        yield (
+            good("radio", advice(report))
+            if able
+            else warning("radio", advice(report), "see docs/install-openwrt.md or docs/install-raspberrypi.md")
+        )
 
 
 # --- disk and spool -----------------------------------------------------------------------------------------------------
@@ -216,7 +229,7 @@ def disk(config: Config) -> Iterator[Finding]:
     if found:
         yield found
         return
-    free = os.statvfs(lasting)
+    free = os.statvfs(next(place for place in (lasting, *lasting.parents) if place.exists()))
     free_bytes = free.f_bavail * free.f_frsize
     what = f"{lasting}: {free_bytes // 1_000_000} MB free, at most {config.spool.limit_bytes // 1_000_000} MB are used"
     if free_bytes < config.spool.limit_bytes:
@@ -242,10 +255,12 @@ def disk(config: Config) -> Iterator[Finding]:
 
 
 def unwritable(directory: Path) -> Finding | None:
-    """A finding where batches cannot be written; the directory is made where it is missing, as the agent would."""
+    """A finding where batches cannot be written. A missing directory is tried where it would be made, and not made: root's would be closed to the agent."""
+    place = directory
+    while not os.path.lexists(place) and place != place.parent:
+        place = place.parent
     try:
-        directory.mkdir(parents=True, exist_ok=True)
-        probe = directory / ".doctor"
+        probe = place / ".doctor"
         probe.write_bytes(b"x")
         probe.unlink()
     except OSError as error:

@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from agent.config import ConfigError
 from agent.log import log
-from agent.secret_file import write_secret
+from agent.secret_file import what_to_do, write_secret
 
 PEM_LINES = ("-----BEGIN PRIVATE KEY-----", "-----END PRIVATE KEY-----")
 ED25519_PKCS8 = bytes.fromhex("302e020100300506032b657004220420")
@@ -34,9 +34,8 @@ def load_key(path: Path) -> Ed25519PrivateKey:
     try:
         lines = path.read_bytes().decode("ascii", "replace").split("\n")
     except OSError as error:
-        raise ConfigError(
-            f"agent.key_file {path}: cannot be read ({error.strerror}); enrol first: ivizone-agent enrol URL --token T"
-        ) from error
+        next_step = what_to_do(path, error, "enrol first: ivizone-agent enrol URL --token T")
+        raise ConfigError(f"agent.key_file {path}: cannot be read ({error.strerror}); {next_step}") from error
     try:
         first, *body, last = [line.strip() for line in lines if line.strip()]
         packed = b64decode("".join(body), validate=True)

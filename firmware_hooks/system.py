@@ -15,6 +15,8 @@ from firmware_hooks.iw_text import Interface, parse_interfaces, parse_radios
 
 COMMAND_TIMEOUT_S = 15
 """A radio whose firmware hangs must not hang us with it."""
+SYSTEM_PATH = "/usr/sbin:/sbin"
+"""Where Debian keeps iw and ip; the PATH of a person without root lacks it."""
 IFF_UP = 0x1
 PERMISSION_WORDS = ("(-1)", "Operation not permitted", "Permission denied")
 
@@ -39,9 +41,12 @@ Run = Callable[[Sequence[str]], Answer]
 
 def run_command(command: Sequence[str]) -> Answer:
     """Run one program without a shell. Raises ToolMissing; a command that hangs is answered as a failure (code 124)."""
+    environment = {**os.environ, "PATH": f"{os.environ.get('PATH', os.defpath)}:{SYSTEM_PATH}"}
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=COMMAND_TIMEOUT_S, check=False)
-    except FileNotFoundError as error:
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=COMMAND_TIMEOUT_S, check=False, env=environment
+        )
+    except (FileNotFoundError, PermissionError) as error:  # the latter where a folder of PATH is closed to this user
         raise ToolMissing(
             f"the program '{command[0]}' is not installed; on Debian: apt install iw iproute2, on OpenWrt: opkg install iw"
         ) from error

@@ -72,11 +72,11 @@ def _captured_walks(config: Config, options: argparse.Namespace) -> tuple[list[i
 
 def _live_walks(config: Config, walk_s: float) -> tuple[list[int], list[int]]:
     """Three stretches of the air that is heard now."""
-    source = compose.open_source(config)
-    if compose.is_capture(source):
+    if config.source.name == "pcap":  # asked before it is opened: its own complaint is of a missing capture
         raise SourceError(
             "source 'pcap' hears no walk; name captures with --inside and --outside, or set source.name to monitor"
         )
+    source = compose.open_source(config)
     try:
         heard = iter(source)
         near = _bursts(

@@ -66,7 +66,10 @@ class PcapSource:
 
     def __init__(self, paths: Sequence[str | Path], onto_day: int | None = None) -> None:
         if not paths:
-            raise SourceError("no capture was given; name at least one pcap or pcapng file, or - for standard input")
+            raise SourceError(
+                "no capture was given; name at least one pcap or pcapng file, or - for standard input; "
+                "to hear the air, set source.name to monitor or hostapd"
+            )
         self.troubles: list[str] = []
         size = READ_BYTES if len(paths) == 1 else READ_BYTES_AMONG_MANY
         self._captures = [_Capture(str(path), number, size, self.troubles) for number, path in enumerate(paths)]

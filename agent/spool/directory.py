@@ -43,7 +43,8 @@ class Spool:
 
     ``limit_bytes`` bounds what waits: beyond it the oldest make room, and ``evicted_batches`` counts them. Only the very oldest never
     does: it is the one that is with the cloud, or was and got no answer, and could be stored and told as given up.
-    ``is_ours`` is False for who only looks while an agent runs: its unfinished file is then left alone.
+    ``is_ours`` is False for who only looks while an agent runs: its unfinished file is then left alone, and a directory that is missing is
+    not made (by root, it would be closed to the agent).
     Raises SpoolUnwritable if the directory cannot be made or read.
     """
 
@@ -57,7 +58,7 @@ class Spool:
         self.held: SpoolEntry | None = None
         """The batch that is with the cloud just now: it is not given up, or it could be stored and told as given up."""
         try:
-            if not directory.is_dir():
+            if not directory.is_dir() and (is_ours or directory.exists()):
                 directory.mkdir(parents=True, exist_ok=True)
                 _sync(directory.parent)  # or a power cut takes the directory, and all that was kept in it
             for leftover in directory.glob("*.part") if is_ours else ():
@@ -200,8 +201,8 @@ class Spool:
         return sorted((self.directory / "refused").glob("*.cose"))
 
     def _read(self) -> list[SpoolEntry]:
-        found = []
-        for path in sorted(self.directory.iterdir()):
+        found: list[SpoolEntry] = []
+        for path in sorted(self.directory.iterdir()) if self.directory.exists() else ():
             with suppress(FileNotFoundError):  # sent by the agent that runs while somebody looks
                 if entry := _entry_of(path):
                     found.append(entry)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import ssl
 import threading
 import time
@@ -107,10 +108,16 @@ def test_a_healthy_agent_is_all_right(config: Config):
 
 
 def test_the_doctor_changes_nothing(config: Config, tmp_path: Path):
-    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
-    list(examine(config, time.time()))
+    """Also it makes no directory: root's would be closed to the agent, which is not root."""
 
-    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+    def everything() -> dict[Path, bytes]:
+        return {path: path.read_bytes() if path.is_file() else b"" for path in tmp_path.rglob("*")}
+
+    before = everything()
+    ram = replace(config, spool=replace(config.spool, ram_directory=str(tmp_path / "ram/spool")))
+    list(examine(ram, time.time()))
+
+    assert everything() == before
 
 
 def test_the_cloud_is_asked_with_our_signature(config: Config):
@@ -161,6 +168,19 @@ def test_a_secret_that_others_can_read_is_said(config: Config):
     Path(config.agent.key_file).chmod(0o644)
 
     assert found(config, "enrolment").advice == f"chmod 600 {config.agent.key_file}"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_a_key_that_sudo_left_closed_to_the_agent_is_said(config: Config, tmp_path: Path):
+    os.chown(tmp_path, 65534, 65534)
+
+    assert found(config, "enrolment").advice == f"chown 65534:65534 {tmp_path}/agent.key"
+
+
+def test_the_mode_is_named_as_it_is(config: Config):
+    asked = replace(config, privacy=replace(config.privacy, mode="consent"))
+
+    assert found(asked, "privacy").what.startswith("mode consent: pseudonyms of one day leave")
 
 
 def test_a_site_key_ahead_of_the_clock_is_said(config: Config):

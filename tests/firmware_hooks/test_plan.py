@@ -256,6 +256,24 @@ def test_a_program_that_is_not_installed_is_named_with_the_way_to_get_it():
         run_command(["ivizone-no-such-program"])
 
 
+def test_a_closed_folder_of_path_is_no_traceback(tmp_path, monkeypatch):
+    """Without root, a folder of PATH that may not be entered makes execvp say EACCES in place of ENOENT; so does a file without its bit."""
+    (tmp_path / "ivizone-no-program").write_text("")
+    monkeypatch.setenv("PATH", str(tmp_path))
+
+    with pytest.raises(ToolMissing, match="opkg install iw"):
+        run_command(["ivizone-no-program"])
+
+
+def test_what_lies_in_sbin_is_found_without_roots_path(tmp_path, monkeypatch):
+    (tmp_path / "ivizone-iw").write_text("#!/bin/sh\necho here\n")
+    (tmp_path / "ivizone-iw").chmod(0o755)
+    monkeypatch.setattr("firmware_hooks.system.SYSTEM_PATH", str(tmp_path))
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+
+    assert run_command(["ivizone-iw"]).output == "here\n"
+
+
 def test_a_real_command_gives_code_and_texts():
     assert run_command(["sh", "-c", "echo out; echo 'command failed: x (-16)' >&2; exit 240"]) == Answer(
         240, "out\n", "command failed: x (-16)\n"

@@ -135,9 +135,12 @@ def test_one_walk_alone_is_a_usage_error(tmp_path: Path, capsys: pytest.CaptureF
     assert "both walks" in capsys.readouterr().err
 
 
-def test_a_live_walk_needs_a_radio(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+@pytest.mark.parametrize("has_captures", [False, True])
+def test_a_live_walk_needs_a_radio(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str], has_captures: bool
+):
     config = tmp_path / "agent.yaml"
-    config.write_text(f"source: {{paths: [{capture(tmp_path, 'in', -50)}]}}\n")
+    config.write_text(f"source: {{paths: [{capture(tmp_path, 'in', -50) if has_captures else ''}]}}\n")
     monkeypatch.setattr("sys.stdin", io.StringIO("\n\n\n"))
 
     assert main(["calibrate", "--config", str(config)]) == 4
