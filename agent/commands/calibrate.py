@@ -76,6 +76,11 @@ def _live_walks(config: Config, walk_s: float) -> tuple[list[int], list[int]]:
         raise SourceError(
             "source 'pcap' hears no walk; name captures with --inside and --outside, or set source.name to monitor"
         )
+    if config.source.name == "hostapd":
+        raise SourceError(
+            "source 'hostapd' tells no elements, so your phone cannot be told from others; "
+            "name captures with --inside and --outside, or set source.name to monitor"
+        )
     source = compose.open_source(config)
     try:
         heard = iter(source)

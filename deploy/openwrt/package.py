@@ -85,6 +85,8 @@ def agent_files() -> dict[str, Entry]:
     """Every file of the agent's package by its path on the access point."""
     files = {f"{LIB}/{name}c": Entry(compile_source(source, f"{LIB}/{name}")) for name, source in _sources()}
     files |= {f"{LIB}/LICENSE": Entry((CHECKOUT / "LICENSE").read_bytes())}
+    # `uci commit` writes the configuration anew without its remarks, at the first boot already; here they stay.
+    files |= {f"{LIB}/options.uci": Entry((HERE / "files/etc/config/ivizone").read_bytes())}
     files |= {
         f"{LIB}/hooks/radio.sh": _script(HOOKS / "radio.sh"),
         f"{LIB}/opennds/theme_ivizone.sh": _script(HOOKS / "opennds/theme_ivizone.sh"),

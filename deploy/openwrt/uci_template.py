@@ -38,6 +38,7 @@ SET_HERE: dict[tuple[str, str], str] = {
 HEAD = """\
 # Ivizone on OpenWrt. Sections and options are those of the agent's configuration; a line that begins with #option shows
 # the default. After a change: uci commit ivizone && reload_config        What is wrong: /etc/init.d/ivizone check
+# `uci commit` drops these remarks; they stay in /usr/lib/ivizone/options.uci
 # Written by deploy/openwrt/uci_template.py.
 
 config service 'service'

@@ -247,6 +247,39 @@ def test_a_traceback_still_names_file_and_line(access_point):
     assert f'File "/usr/lib/ivizone/agent/spool/directory.py", line {line}, in __init__' in done.stderr
 
 
+def test_a_calibration_reaches_uci(access_point):
+    """/var/etc is rendered anew at the next reload; what only it holds is lost there."""
+    for name, level in (("in", -50), ("out", -80)):
+        frames = [
+            (T * SECOND_US, heard(local(1), rssi=level, sequence=T % 4096))
+            for T in range(1_700_000_000, 1_700_000_200, 5)
+        ]
+        (access_point.root / f"{name}.pcap").write_bytes(pcap(frames))
+    config = access_point.root / "etc/config/ivizone"
+    before = config.read_text()
+    try:
+        only_told = access_point.shell("sh", f"{LAUNCHER} calibrate --inside in.pcap --outside out.pcap")
+        unchanged = config.read_text() == before
+        written = access_point.shell("sh", f"{LAUNCHER} calibrate --inside in.pcap --outside out.pcap --write")
+        threshold = access_point.shell("sh", "uci -q get ivizone.proximity.threshold_dbm").stdout
+    finally:
+        config.write_text(before)
+        (access_point.root / "var/etc/ivizone/agent.yaml").unlink()
+
+    assert (only_told.returncode, written.returncode, unchanged) == (0, 0, True), written.stderr
+    assert -75 < float(threshold) < -55
+    assert "reload_config" in written.stderr
+
+
+def test_the_options_explained_outlast_uci_commit(packages, tmp_path):
+    """`uci commit` writes /etc/config/ivizone anew without its remarks, and the first boot commits already."""
+    install(packages["ivizone-agent"], tmp_path)
+    explained = tmp_path / "usr/lib/ivizone/options.uci"
+
+    assert explained.read_text() == (tmp_path / "etc/config/ivizone").read_text()
+    assert "/usr/lib/ivizone/options.uci" in explained.read_text()
+
+
 def test_enrolment_reaches_uci(access_point, tmp_path):
     """The launcher runs the agent's enrol on the rendered file and takes over what changed."""
     root = access_point.root

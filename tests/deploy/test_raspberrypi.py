@@ -118,6 +118,8 @@ def test_the_units_and_the_hooks_mean_the_same_files():
 
     assert f"--stay-file {str(STAY_FILE).removeprefix('/var')} " in text
     assert f"--heard-file {str(HEARD_FILE).removeprefix('/var')} " in text
+    config = parse_config((PI / "agent.yaml").read_text(), "agent.yaml")
+    assert f"--stay-file {config.source.channel_file} --heard-file {config.state.heard_file} " in text
     assert STAY_FILE.parent.name == dict(directives(PI / "ivizone-hopper.service"))["RuntimeDirectory"]
 
 

@@ -27,4 +27,13 @@ sed -i "s|@URL@|${IVIZONE_URL:-}|" "$overlay/etc/uci-defaults/91-ivizone-fleet"
 
 make image PROFILE="$profile" FILES="$overlay" \
 	PACKAGES="ivizone-agent python3-structlog procd-ujail ${IVIZONE_PACKAGES:-}"
-echo "flash it:  sysupgrade -n bin/targets/*/*/*-$profile-*sysupgrade.bin"
+
+# Not every target's image ends in .bin (.itb, .img.gz), and an ImageBuilder that was used before holds older ones.
+image=$(find bin/targets -name "*-$profile-*sysupgrade*" ! -name '*.manifest' -newer "$overlay" 2>/dev/null | head -n 1)
+[ -n "$image" ] || image=$(find bin/targets -name "*$profile*combined*.img.gz" -newer "$overlay" 2>/dev/null | head -n 1)
+if [ -z "$image" ]; then
+	echo "build.sh: make image left no sysupgrade image of $profile in bin/targets; see what it said above (too large for the flash?)" >&2
+	exit 1
+fi
+echo "flash it (an access point that is enrolled already keeps its keys without -n):"
+echo "  scp -O $image root@192.168.1.1:/tmp/ivizone-image && ssh root@192.168.1.1 sysupgrade -n /tmp/ivizone-image"

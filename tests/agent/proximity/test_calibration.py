@@ -147,6 +147,14 @@ def test_a_live_walk_needs_a_radio(
     assert "hears no walk" in capsys.readouterr().err
 
 
+def test_a_live_walk_needs_elements(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    """Through hostapd every phone looks the same: "hold it closer" would be no help."""
+    (tmp_path / "agent.yaml").write_text("source: {name: hostapd}\n")
+
+    assert main(["calibrate", "--config", str(tmp_path / "agent.yaml")]) == 4
+    assert "tells no elements" in capsys.readouterr().err
+
+
 def burst(fingerprint: int, *levels: int) -> Burst:
     made = Burst(local(fingerprint), 0, None)
     made.fingerprint, made.rssi = fingerprint, list(levels)
