@@ -13,7 +13,7 @@ from datetime import date as Date
 from datetime import timedelta
 from statistics import median
 
-from cloud.domain.publish import Figure, K, also_hidden
+from cloud.domain.publish import Figure, K, also_hidden, follows, hidden_among
 
 COUNTS = ("visitors", "passers_by", "engaged", "bounced")
 FULL_QUARTERS = 4
@@ -210,15 +210,17 @@ def _hidden_quarters(hours: Mapping[tuple[str, int], list[HeardQuarter]], *, is_
         by_date.setdefault(date, []).extend(found)
     hidden = set()
     for quarters in by_date.values():
-        shown = [None if 0 < quarter.devices < K else quarter.value for quarter in quarters]
-        places = [place for place, value in enumerate(shown) if value is None]
-        hidden |= {quarters[place].start_ms for place in [*places, *(also_hidden(shown) if is_sum else ())]}
+        quarters.sort(key=lambda quarter: quarter.start_ms)
+        places = {place for place, quarter in enumerate(quarters) if 0 < quarter.devices < K}
+        if is_sum:
+            places = hidden_among([quarter.devices for quarter in quarters], places, least=1)
+        hidden |= {quarters[place].start_ms for place in places}
     return hidden
 
 
 def _tells(concealed: Sequence[int]) -> bool:
     """True where the sum of quarter-hours that are hidden by themselves would tell one of them, or fewer than ``K``."""
-    return len(concealed) == 1 or 0 < sum(concealed) < K
+    return follows(concealed, least=1)
 
 
 def _cell(hours: list[list[HeardQuarter]], concealed: Sequence[int], *, is_sum: bool) -> HeatCell:

@@ -1,12 +1,13 @@
 """What may be published of a figure (core). Everything that leaves the database for a reader passes here: page, data, API, export, report.
 
-A cell that rests on fewer than ``K`` devices is hidden, and so is what would give it away: of parts that add up to a shown whole, one
-hidden part alone could be worked out from the others, so the smallest other one is hidden with it.
+A cell that rests on fewer than ``K`` devices is hidden, and so is what would give it away. Of parts that add up to a shown whole, one
+hidden part alone could be worked out from the others; so could several, where their sum is as little or as much as so many small ones can
+come to (five hidden that come to five are one each). Then others are hidden with them, the smallest first.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -65,17 +66,45 @@ def publish_quarters(rows: Sequence[Mapping[str, Any]]) -> list[Figure]:
     """The quarter-hours of one metric, day and preset, in the order of ``rows``."""
     figures = [figure_of(row, is_hidden=0 < row["devices"] < K) for row in rows]
     if figures and figures[0].metric in ADDITIVE:
-        for place in also_hidden([None if figure.is_hidden else figure.value for figure in figures]):
+        small = {place for place, figure in enumerate(figures) if figure.is_hidden}
+        for place in hidden_among([row["devices"] for row in rows], small, least=1) - small:
             figures[place] = _hidden(figures[place])
     return figures
 
 
 def publish_buckets(rows: Sequence[Mapping[str, Any]]) -> list[Bucket]:
     """The dwell buckets of one day and preset, which add up to the visitors."""
-    visits = [None if row["visits"] < K else int(row["visits"]) for row in rows]
-    for place in also_hidden(visits):
-        visits[place] = None
-    return [Bucket(row["from_s"], row["to_s"], shown) for row, shown in zip(rows, visits, strict=True)]
+    visits = [int(row["visits"]) for row in rows]
+    hidden = hidden_among(visits, {place for place, count in enumerate(visits) if count < K}, least=0)
+    return [
+        Bucket(row["from_s"], row["to_s"], None if place in hidden else visits[place]) for place, row in enumerate(rows)
+    ]
+
+
+def hidden_among(counts: Sequence[int], small: Set[int], *, least: int) -> set[int]:
+    """The places to hide of counts that add up to a known sum: the ``small`` ones, and as many more as it takes.
+
+    ``least``: what a small one can be at least; 1 where an empty cell is shown as such, and tells by it that the hidden ones are not.
+    """
+    hidden = set(small)
+    while hidden and follows([counts[place] for place in hidden], least=least):
+        shown = [place for place in range(len(counts)) if place not in hidden]
+        filled = [place for place in shown if counts[place]]
+        if filled:
+            hidden.add(min(filled, key=lambda place: (counts[place], place)))
+        elif shown and len(hidden) > 1 and sum(counts) >= K:
+            # Nothing but empty ones is left: the one nearest to a hidden one, or it would be known by its hour.
+            hidden.add(min(shown, key=lambda place: (min(abs(place - at) for at in hidden), place)))
+        else:
+            break
+    return hidden
+
+
+def follows(hidden: Sequence[int], *, least: int) -> bool:
+    """True where the sum of hidden counts tells one of them, or fewer than ``K``: it is one alone, or the sum is the least or the most that
+    small ones can come to."""
+    total = sum(hidden)
+    return len(hidden) == 1 or 0 < total < K or (total > 0 and total in (least * len(hidden), (K - 1) * len(hidden)))
 
 
 def also_hidden(cells: Sequence[float | None]) -> list[int]:

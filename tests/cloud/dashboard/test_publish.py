@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -62,6 +63,43 @@ def test_no_hidden_bucket_can_be_worked_out_from_the_others_and_the_visitors(val
     assert all(bucket.visits is None or bucket.visits >= K for bucket in buckets)
     if len(hidden) == 1:
         assert sum(values) == hidden[0], "then the whole is as small, and hidden itself"
+
+
+@pytest.mark.parametrize(
+    ("values", "hidden"),
+    [
+        ([20, 28, 1, 1, 0], {0, 2, 3}),  # 50 - 48 = 2, and empty ones are shown as empty: one each
+        ([30, 4, 4, 20, 0], {1, 2, 3}),  # 54 - 50 = 8 of two that are at most 4: four each
+        ([1, 1, 0, 1, 1, 1, 0], {0, 1, 2, 3, 4, 5}),  # five of five: an empty one makes room for doubt
+        ([1, 2, 0, 40], {0, 1, 3}),  # 43 - 40 = 3: a count of fewer than five, together
+        ([1, 2, 3, 40], {0, 1, 2}),
+    ],
+)
+def test_hidden_quarters_do_not_follow_from_the_least_or_the_most_that_they_can_be(values, hidden):
+    shown = publish_quarters([quarter(n, value) for n, value in enumerate(values)])
+    assert {place for place, figure in enumerate(shown) if figure.is_hidden} == hidden
+
+
+def test_hidden_buckets_do_not_follow_from_the_most_that_they_can_be():
+    values = [4, 4, 20, 30]
+    buckets = publish_buckets([{"from_s": n, "to_s": n + 1, "visits": value} for n, value in enumerate(values)])
+    assert [bucket.visits for bucket in buckets] == [None, None, None, 30]
+
+
+@given(st.lists(st.integers(0, 9), min_size=1, max_size=30))
+def test_what_is_hidden_together_is_not_told_by_its_sum(values):
+    shown = publish_quarters([quarter(n, value) for n, value in enumerate(values)])
+    hidden = [value for value, figure in zip(values, shown, strict=True) if figure.is_hidden]
+    if hidden and sum(values) >= K and len(hidden) < len(values):
+        assert sum(hidden) >= K and sum(hidden) not in (len(hidden), 4 * len(hidden))
+
+
+def test_an_hour_does_not_tell_two_quarters_of_four_each():
+    """Of 00:00 to 01:00 two are hidden, and 8 = 4 + 4 is all that two hidden ones can come to."""
+    values = [4, 4, 0, 9, 2, 3, 20, 30]
+    quarters = [HeardQuarter("2026-11-16", n * 900_000, float(v), v) for n, v in enumerate(values)]
+    table = heat(quarters, lambda ms: ms // 3_600_000, is_sum=True)
+    assert table[0, 0].is_hidden and table[0, 1].is_hidden
 
 
 def test_two_hidden_cells_hide_each_other():
