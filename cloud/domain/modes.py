@@ -42,6 +42,10 @@ class ModeHistory:
         """The mode of a local date."""
         return next(mode for first, mode in reversed(self.changes) if first <= date)
 
+    def since(self, date: str) -> str:
+        """The first date of the mode that a local date is in; ``BEGINNING`` where it was never another."""
+        return next(first for first, _ in reversed(self.changes) if first <= date)
+
     def changed(self, today: str, mode: str) -> ModeHistory:
         """The history once ``mode`` was chosen on ``today``: from today on, out of ``count`` from tomorrow on.
 

@@ -15,7 +15,7 @@ import yaml
 from agent.wire.limits import LINK_BYTES
 from cloud.domain.intervals import HELD_PERCENT
 from cloud.domain.language import Language
-from cloud.domain.modes import keeps_devices
+from cloud.domain.modes import BEGINNING, keeps_devices
 from cloud.domain.opt_out import MAX_SECTIONS, SECTION_BYTES
 from cloud.domain.preset import Preset, presets
 from cloud.domain.publish import K
@@ -89,28 +89,33 @@ def sheet(spoken: Language, facts: Facts) -> dict[str, object]:
     if keeps_devices(mode) and len(facts.access_points) > 1:
         data.insert(2, "link")
     measures = ["ram", "keys", "sign", "tls", "small", "opt_out", "receipts", "tenancy", "audit"]
+    limits = ["random", "day", "people", "flash"]
     if not keeps_devices(mode):
         measures.remove("keys")
+        limits = ["random", "people"]
     risks = ("access", "change", "loss", "linking")
+    purpose = "count" if keeps_devices(mode) else "present"
+
+    def risk_part(risk: str, part: str) -> str:
+        """In mode ``count`` there are no keys and pseudonyms to speak of."""
+        key = f"dpia.risk.{risk}{part}"
+        own = f"{key}.{mode}"
+        return spoken.say(own if own in spoken.texts else key, **numbers)
+
     return {
         "summary": [Row((spoken.say(f"dpia.fact.{name}"), value)) for name, value in facts_in_words(spoken, facts)],
-        "purposes": [spoken.say("dpia.purpose.count"), spoken.say(f"dpia.basis.{mode}")],
+        "purposes": [spoken.say(f"dpia.purpose.{purpose}"), spoken.say(f"dpia.basis.{mode}")],
         "data": [
             Row((spoken.say(f"dpia.data.{name}"), spoken.say(f"dpia.data.{name}.how", **numbers))) for name in data
         ],
         "retention": retention_rows(spoken, mode),
-        "presets": preset_rows(spoken),
-        "access_points": [access_point_row(spoken, point.agent, point.options) for point in facts.access_points],
+        "presets": preset_rows(spoken) if keeps_devices(mode) else [],
+        "access_points": [access_point_row(spoken, point.agent, point.options, mode) for point in facts.access_points],
         "measures": [spoken.say(f"dpia.measure.{name}", **numbers) for name in measures],
         "risks": [
-            Row(
-                tuple(
-                    spoken.say(f"dpia.risk.{risk}{part}", **numbers) for part in ("", ".sources", ".measures", ".left")
-                )
-            )
-            for risk in risks
+            Row(tuple(risk_part(risk, part) for part in ("", ".sources", ".measures", ".left"))) for risk in risks
         ],
-        "limits": [spoken.say(f"dpia.limit.{name}", **numbers) for name in ("random", "day", "people", "flash")],
+        "limits": [spoken.say(f"dpia.limit.{name}", **numbers) for name in limits],
         "open_points": [spoken.say(f"dpia.open.{name}") for name in OPEN_POINTS],
         "numbers": numbers,
     }
@@ -148,8 +153,8 @@ def facts_in_words(spoken: Language, facts: Facts) -> list[tuple[str, str]]:
         ("store", f"{site.name} ({site.site})"),
         ("controller", facts.controller.name),
         ("contact", facts.controller.contact or unknown),
-        ("mode", spoken.say(f"dpia.mode.{site.legal_mode}")),
-        ("since", spoken.say("dpia.beginning") if site.modes.only else site.modes.changes[-1][0]),
+        ("mode", mode_in_words(spoken, facts)),
+        ("since", spoken.say("dpia.beginning") if (first := site.modes.since(facts.date)) == BEGINNING else first),
         ("zone", f"{site.time_zone}"),
         ("hours", _hours(spoken, facts)),
         ("access_points", spoken.number(len(facts.access_points))),
@@ -160,6 +165,16 @@ def facts_in_words(spoken: Language, facts: Facts) -> list[tuple[str, str]]:
         ),
         ("receipts", spoken.number(facts.receipts)),
     ]
+
+
+def mode_in_words(spoken: Language, facts: Facts) -> str:
+    """The mode of the day, and the one that was chosen and is to come."""
+    site = facts.site
+    said = spoken.say(f"dpia.mode.{site.legal_mode}")
+    first, coming = site.modes.changes[-1]
+    if first <= facts.date:
+        return said
+    return spoken.say("dpia.coming", mode=said, date=first, next=spoken.say(f"dpia.mode.{coming}"))
 
 
 def retention_rows(spoken: Language, mode: str) -> list[Row]:
@@ -196,14 +211,15 @@ def preset_rows(spoken: Language) -> list[Row]:
     ]
 
 
-def access_point_row(spoken: Language, agent: str, options: Mapping[str, float]) -> Row:
-    """The options in force that say what is sensed."""
+def access_point_row(spoken: Language, agent: str, options: Mapping[str, float], mode: str) -> Row:
+    """The options in force that say what is sensed. In mode ``count`` everything of a device is forgotten with its window."""
+    forgotten = "tracking.track_timeout_s" if keeps_devices(mode) else "batch.window_s"
     return Row(
         (
             agent,
             spoken.say("dpia.dbm", n=spoken.number(options["proximity.threshold_dbm"])),
             spoken.say("dpia.seconds", n=spoken.number(options["batch.window_s"])),
-            spoken.say("dpia.seconds", n=spoken.number(options["tracking.track_timeout_s"])),
+            spoken.say("dpia.seconds", n=spoken.number(options[forgotten])),
         )
     )
 

@@ -66,8 +66,31 @@ def test_a_paper_promises_what_the_mode_keeps_and_nothing_else(clouds, mode: str
         "address_count": mode == "count",
         "shopper": mode == "consent",
     }
-    assert ("Pseudonym" in text) == (mode != "count") or mode == "count"
+    assert ("pseudonym" in text.lower()) == (mode != "count")
     assert ("at most 5 minutes" in text) == (mode == "count")
+    assert ("ends a visit" in text) == (mode != "count"), "without visits there is no definition of one"
+
+
+def test_in_mode_count_an_access_point_forgets_with_the_window(clouds):
+    def row_of(mode: str) -> str:
+        text = " ".join(made(clouds[mode], "en")["dpia"].split())
+        return text[text.index("ap-test") :].partition("6. Measures")[0]
+
+    assert row_of("count").endswith(" 30 s 30 s ") and row_of("consent").endswith(" 30 s 900 s ")
+
+
+def test_a_mode_that_is_to_come_is_told_as_such(tmp_path):
+    cloud = Cloud(tmp_path, mode="count", clock=Clock())
+    fleet = cloud.embedded.fleet
+    fleet.set_mode("shop", "day", "test")
+    before = " ".join(made(cloud, "en")["dpia"].split())
+    cloud.clock.ms += 24 * 3_600_000
+    after = " ".join(made(cloud, "en")["dpia"].split())
+    first = fleet.site("shop").modes.changes[-1][0]
+    cloud.close()
+
+    assert f"count: only numbers leave the access point; from {first} on: day: " in before
+    assert "In this mode since the beginning" in before and f"In this mode since {first}" in after
 
 
 def test_the_numbers_are_those_of_the_code(clouds, monkeypatch):
