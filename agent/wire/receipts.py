@@ -25,6 +25,11 @@ from typing import Any
 FIRST_PREVIOUS = "0" * 64
 FIELDS = frozenset({"number", "at_ms", "previous", "by", "key", "what", "about"})
 MAX_LINE_BYTES = 16_384
+KEY_BYTES = 32
+LAST_MS = 253_402_300_799_999
+"""The end of the year 9999."""
+HAND_OVER_MS = 24 * 3_600_000
+"""How long after a hand-over a former key may still sign beside the next: processes take the next one up one after the other."""
 
 
 class ReceiptError(Exception):
@@ -77,10 +82,11 @@ def verify_chain(
     """Check a chain from its first line; gives the receipts. ``verify(key, signature, signed)`` checks an Ed25519 signature.
 
     ``trusted``: the keys that may have signed; where none is named, the first line's key and whatever keys it hands over to
-    (a receipt "key_changed" names the next one). Raises ReceiptError with the first thing that does not hold.
+    (a receipt "key_changed" names the next one). Once that one has signed a receipt a day later, the keys before it are out: whoever stole
+    one cannot go on with it. Raises ReceiptError with the first thing that does not hold.
     """
     head, found = Head(), []
-    keys = set(trusted)
+    keys, handed_over = set(trusted), dict[bytes, int]()
     for place, line in enumerate((line for line in lines if line.strip()), 1):
         receipt, signature = _parts(line, place)
         key = _bytes(receipt["key"], place)
@@ -98,8 +104,14 @@ def verify_chain(
             raise ReceiptError(f"receipt {place} is signed by a key that is not trusted; it may be forged")
         if not verify(key, signature, canonical(receipt).encode()):
             raise ReceiptError(f"receipt {place} does not bear the signature of its key: it was altered or forged")
+        if receipt["at_ms"] > handed_over.get(key, LAST_MS) + HAND_OVER_MS:
+            keys, handed_over = {key}, {}
         if receipt["what"] == "key_changed":
-            keys.add(_bytes(receipt["about"].get("next_key"), place))
+            following = _bytes(receipt["about"].get("next_key"), place)
+            if len(following) != KEY_BYTES:
+                raise ReceiptError(f"receipt {place} hands over to no key")
+            keys.add(following)
+            handed_over[following] = receipt["at_ms"]
         head = Head(place, line_hash(line))
         found.append(receipt)
     return found
@@ -110,7 +122,11 @@ def _parts(line: str, place: int) -> tuple[dict[str, Any], bytes]:
         value: Any = json.loads(line) if len(line) <= MAX_LINE_BYTES else None
         receipt = value["receipt"]
         is_whole = (
-            set(value) == {"receipt", "signature"} and set(receipt) == FIELDS and isinstance(receipt["about"], dict)
+            set(value) == {"receipt", "signature"}
+            and set(receipt) == FIELDS
+            and isinstance(receipt["about"], dict)
+            and all(type(receipt[name]) is int and 0 <= receipt[name] <= LAST_MS for name in ("number", "at_ms"))
+            and all(isinstance(receipt[name], str) and receipt[name].isprintable() for name in ("by", "what"))
         )
         if not is_whole or canonical(value) != line.strip():
             raise ReceiptError(f"line {place} is no receipt as agent/wire/receipts.py writes it")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Engine, select
 
-from agent.wire.receipts import Head, ReceiptError, verify_chain
+from agent.wire.receipts import KEY_BYTES, Head, ReceiptError, verify_chain
 from cloud.accounts.audit import note
 from cloud.accounts.viewer import MAIN
 from cloud.aws_commands import aws_of
@@ -212,7 +212,7 @@ def _export(options: argparse.Namespace, database: Engine, _now_ms: Callable[[],
 def _verify(options: argparse.Namespace, open_database: OpenDatabase, open_store: OpenStore) -> int:
     """The chain of a file, or the data folder's together with what lies in its lake."""
     try:
-        trusted = frozenset({b64decode(options.key, validate=True)}) if options.key else frozenset[bytes]()
+        trusted = frozenset[bytes]() if options.key is None else frozenset({_public_key(options.key)})
         if options.file:
             lines = options.file.read_text().splitlines()
         else:
@@ -233,8 +233,17 @@ def _verify(options: argparse.Namespace, open_database: OpenDatabase, open_store
     print(f"{len(found)} receipts hold together." if found else "There are no receipts: nothing was erased yet.")
     if found:
         head = Head.of(lines[-1])
-        print("\n".join(PROVES), f"\nkey  {found[-1]['key']}\nhead {head.number}:{head.line_hash}", sep="")
+        # The first key, not the last: it is the one that --key asks for, whatever it handed over to since.
+        print("\n".join(PROVES), f"\nkey  {found[0]['key']}\nhead {head.number}:{head.line_hash}", sep="")
     return OK
+
+
+def _public_key(text: str) -> bytes:
+    """Raises ReceiptError for what is none: an empty one must not mean that any key will do."""
+    key = b64decode(text, validate=True)
+    if len(key) != KEY_BYTES:
+        raise ReceiptError(f"--key is {len(key)} bytes in base64, and a key has {KEY_BYTES}")
+    return key
 
 
 def _check_head(kept: str | None, lines: list[str]) -> None:
@@ -242,7 +251,7 @@ def _check_head(kept: str | None, lines: list[str]) -> None:
     if kept is None:
         return
     number, _, known = kept.partition(":")
-    place = int(number)
+    place = int(number) if number.isdecimal() else 0
     if not 0 < place <= len(lines) or Head.of(lines[place - 1]).line_hash != known:
         raise ReceiptError(
             f"the chain does not go through the head {kept}: receipts were cut off, or it was written anew"

@@ -74,6 +74,32 @@ def test_a_file_is_checked_against_the_key_and_the_head_that_an_auditor_kept(dat
     assert run(data, "receipts", "verify", str(file), "--key", b64encode(public).decode()) == 0
 
 
+@pytest.mark.parametrize("key", ["", "AAAA"])
+def test_an_empty_key_does_not_mean_that_any_key_will_do(data, capsys, tmp_path, key):
+    """`--key "$KEY"` of an auditor whose variable is empty."""
+    file = tmp_path / "receipts.txt"
+    assert run(data, "receipts", "export", "--output", str(file)) == 0
+    assert run(data, "receipts", "verify", str(file), "--key", key) == 4
+    assert "a key has 32" in capsys.readouterr().err
+
+
+def test_the_key_that_is_printed_is_the_one_to_ask_for_next_time_also_after_a_hand_over(data, capsys, tmp_path):
+    ours, theirs = (Ed25519PrivateKey.from_private_bytes(bytes((n,)) * 32) for n in (1, 2))
+    lines, head = [], Head()
+    for key, what, about in (
+        (ours, "key_changed", {"next_key": b64encode(theirs.public_key().public_bytes_raw()).decode()}),
+        (theirs, "day_erased", {}),
+    ):
+        public = key.public_key().public_bytes_raw()
+        lines.append(make_receipt(head, at_ms=1, by="cloud", key=public, what=what, about=about, sign=key.sign))
+        head = Head.of(lines[-1])
+    file = tmp_path / "receipts.txt"
+    file.write_text("\n".join(lines))
+    assert run(data, "receipts", "verify", str(file)) == 0
+    told = next(line.split()[1] for line in capsys.readouterr().out.splitlines() if line.startswith("key  "))
+    assert run(data, "receipts", "verify", str(file), "--key", told) == 0
+
+
 def test_the_ledger_of_a_day_is_printed_with_its_remainders(data, capsys):
     assert run(data, "ledger", "--site", "shop", "--date", DATE, "--json") == 0
 

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.wire.receipts import FIRST_PREVIOUS, Head, ReceiptError, canonical, line_hash, make_receipt, verify_chain
+from agent.wire.receipts import FIRST_PREVIOUS, HAND_OVER_MS, Head, ReceiptError, canonical, line_hash, make_receipt, verify_chain
 
 OURS, THEIRS = (Ed25519PrivateKey.from_private_bytes(bytes((n,)) * 32) for n in (1, 2))
 
@@ -112,6 +112,41 @@ def test_a_key_hands_over_to_the_next():
     lines = [*chain(1), over]
 
     assert len(verify_chain([*lines, *chain(1, THEIRS, Head.of(over))], verify)) == 3
+
+
+def signed(head: Head, key: Ed25519PrivateKey, what: str = "day_erased", **fields: object) -> str:
+    parts = {"at_ms": 5, "by": "cloud", "about": {}, **fields}
+    return make_receipt(head, key=public(key), what=what, sign=key.sign, **parts)
+
+
+def test_a_key_that_handed_over_is_out_once_the_next_one_is_in_use_for_a_day():
+    over = signed(Head(), OURS, "key_changed", about={"next_key": b64encode(public(THEIRS)).decode()})
+    early = signed(Head.of(over), THEIRS, at_ms=5 + HAND_OVER_MS)
+    beside = signed(Head.of(early), OURS, at_ms=5 + HAND_OVER_MS)
+    late = signed(Head.of(beside), THEIRS, at_ms=6 + HAND_OVER_MS)
+    stolen = signed(Head.of(late), OURS, at_ms=6)
+
+    assert len(verify_chain([over, early, beside, late], verify)) == 4, "processes restart one after the other"
+    with pytest.raises(ReceiptError, match="receipt 5 is signed by a key that is not trusted"):
+        verify_chain([over, early, beside, late, stolen], verify)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"at_ms": "foo"},
+        {"at_ms": 10**18},
+        {"at_ms": True},
+        {"by": "cloud\x1b[2J"},
+        {"by": None},
+        {"what": "x\n9 receipts hold together."},
+        {"what": "key_changed"},
+        {"what": "key_changed", "about": {"next_key": "AAAA"}},
+    ],
+)
+def test_what_no_cloud_and_no_access_point_writes_is_no_receipt_though_it_is_signed(fields):
+    with pytest.raises(ReceiptError):
+        verify_chain([signed(Head(), OURS, **fields)], verify)
 
 
 @given(place=st.integers(0, 3), at=st.integers(0, 10_000), byte=st.integers(32, 126))
