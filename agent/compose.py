@@ -57,6 +57,8 @@ OPT_OUTS_EVERY_S = 900.0
 KEY_EVERY_S = 3600.0
 LOCAL_NAME = "local"
 """Agent and site of a replay that was never enrolled and goes nowhere."""
+COUNT_LIFE_S = 300
+"""For which anything of a single device may live in mode ``count`` (CNIL, mesure de fréquentation, case 1)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,9 +135,11 @@ def _asks(config: Config, path: str) -> str:
 
 
 def wall_clock(config: Config) -> WallClock:
-    """The machine's clock, and whether it was set."""
-    is_set = partial(_is_clock_set, config)
-    return WallClock(is_set, lambda: time.time_ns() // 1000, lambda: time.monotonic_ns() // 1000, config.clock.wait_s)
+    """The machine's clock, and whether it was set. In mode ``count`` a frame waits no longer than leaves room for its window in 5 minutes."""
+    is_set, wait_s = partial(_is_clock_set, config), config.clock.wait_s
+    if config.privacy.mode == "count":
+        wait_s = min(wait_s, COUNT_LIFE_S - config.batch.window_s)
+    return WallClock(is_set, lambda: time.time_ns() // 1000, lambda: time.monotonic_ns() // 1000, wait_s)
 
 
 def _is_clock_set(config: Config) -> bool:

@@ -171,7 +171,12 @@ class ClockSection:
     synced_file: str = text(
         "", "file that exists once the clock was set; empty: a date after the program's own will do"
     )
-    wait_s: int = number(600, 0, 86_400, "seconds for which frames wait for the clock before they go on unsynced")
+    wait_s: int = number(
+        600,
+        0,
+        86_400,
+        "seconds for which frames wait for the clock before they go on unsynced; in mode count at most 5 minutes with their window",
+    )
 
 
 @dataclass(frozen=True)

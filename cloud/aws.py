@@ -381,7 +381,9 @@ def hand_over(aws: Aws, secret: str) -> None:
     except ValueError as error:
         raise CloudConfigError(f"the next secret cannot be used: {error}") from error
     aws.receipts.add("key_changed", {"next_key": b64encode(key).decode()})
-    print("Now put it into the secret and restart every process within a day: after that no receipt under this one holds.")
+    print(
+        "Now put it into the secret and restart every process within a day: after that no receipt under this one holds."
+    )
 
 
 def migrated(database: Database) -> str:

@@ -9,8 +9,10 @@ import pytest
 from support.agent_state import SITE_KEY, enrolled
 from support.frames import GLOBAL, T0_US, pcap, scans, write
 
-from agent.compose import ReplayKeys, SiteKeyFile, replay_boot
+from agent import compose
+from agent.compose import COUNT_LIFE_S, ReplayKeys, SiteKeyFile, replay_boot
 from agent.config import Config, ConfigError, load_config
+from agent.dot11.captured import CapturedFrame
 from agent.privacy.errors import KeyErased
 from agent.privacy.ratchet import DayRatchet
 from agent.sources.pcap import PcapSource
@@ -98,3 +100,28 @@ def test_the_name_of_a_replay_is_its_captures_and_what_changes_figures(config: C
         len({boot(config, one), boot(config, other), boot(config, longer), boot(wider, one), boot(config, one, other)})
         == 5
     )
+
+
+@pytest.mark.parametrize(
+    ("mode", "window_s", "held_s"), [("day", 30, 600), ("count", 30, 270), ("count", 300, 0), ("consent", 30, 600)]
+)
+def test_in_mode_count_a_frame_waits_for_the_clock_no_longer_than_its_five_minutes(
+    config: Config, monkeypatch, mode: str, window_s: int, held_s: int
+):
+    """At boot, with a clock that nobody sets: what is held is addresses, and a window is to follow."""
+    privacy, batch = replace(config.privacy, mode=mode), replace(config.batch, window_s=window_s)
+    clocked = replace(config, privacy=privacy, batch=batch, clock=replace(config.clock, synced_file="/nowhere/synced"))
+    now_s = [0]
+    monkeypatch.setattr("agent.compose.time.monotonic_ns", lambda: now_s[0] * 1_000_000_000)
+    heard_at = []
+
+    def frames():
+        for second in range(700):
+            now_s[0] = second
+            heard_at.append(second)
+            yield CapturedFrame(b"", second * 1_000_000, 127, 0, False)
+
+    next(compose.wall_clock(clocked).place(frames()))
+
+    assert heard_at[-1] == held_s
+    assert mode != "count" or held_s + window_s <= COUNT_LIFE_S

@@ -12,7 +12,16 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.wire.receipts import FIRST_PREVIOUS, HAND_OVER_MS, Head, ReceiptError, canonical, line_hash, make_receipt, verify_chain
+from agent.wire.receipts import (
+    FIRST_PREVIOUS,
+    HAND_OVER_MS,
+    Head,
+    ReceiptError,
+    canonical,
+    line_hash,
+    make_receipt,
+    verify_chain,
+)
 
 OURS, THEIRS = (Ed25519PrivateKey.from_private_bytes(bytes((n,)) * 32) for n in (1, 2))
 
