@@ -162,18 +162,30 @@ def nginx(instance, tmp_path):
         file.write_text(file.read_text().replace("127.0.0.1:8000", f"127.0.0.1:{running.port}"))
     limits = tmp_path / "conf.d/ivizone.conf"  # the load balancer is on this machine
     limits.write_text(limits.read_text().replace("10.0.0.0/8", "127.0.0.1"))
-    (tmp_path / "nginx.conf").write_text(
-        f"daemon off; pid {tmp_path}/pid; error_log {tmp_path}/error.log;\nevents {{}}\n"
-        f"http {{ access_log off; client_body_temp_path {tmp_path}/body; proxy_temp_path {tmp_path}/proxy;\n"
-        f"fastcgi_temp_path {tmp_path}/f; uwsgi_temp_path {tmp_path}/u; scgi_temp_path {tmp_path}/s;\n"
-        f"include {tmp_path}/conf.d/*.conf;\nserver {{ listen 127.0.0.1:{port};\n"
-        "client_header_timeout 60; client_body_timeout 60; keepalive_timeout 60; gzip off;\n"  # as Beanstalk's own
-        f"include {tmp_path}/conf.d/elasticbeanstalk/*.conf;\n"
-        f"location / {{ proxy_pass http://127.0.0.1:{running.port}; }} }} }}\n"
+    (tmp_path / "conf.d/elasticbeanstalk/00_application.conf").write_text(  # as Beanstalk makes it
+        f"location / {{ proxy_pass http://127.0.0.1:{running.port}; proxy_set_header Connection $connection_upgrade; }}\n"
     )
+    (tmp_path / "mime.types").write_text("types { text/html html; }\n")
+    (tmp_path / "nginx-log").mkdir()
+    conf = (instance / ".platform/nginx/nginx.conf").read_text()
+    kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    folders = " ".join(f"{kind}_temp_path {tmp_path}/{kind};" for kind in kinds)
+    for was, here in {
+        "user nginx;": "daemon off;",
+        "/var/run/nginx.pid": f"{tmp_path}/pid",
+        "/var/log/nginx/": f"{tmp_path}/nginx-log/",
+        "/etc/nginx/mime.types": f"{tmp_path}/mime.types",
+        "http {\n": f"http {{ {folders}\n",
+        "listen 80 default_server": f"listen 127.0.0.1:{port}",
+    }.items():
+        assert was in conf, was
+        conf = conf.replace(was, here)
+    (tmp_path / "nginx.conf").write_text(conf)
     process = parts.start([str(NGINX), "-c", str(tmp_path / "nginx.conf"), "-p", str(tmp_path)])
     parts.wait_for(port, process)
     yield cloud, f"http://127.0.0.1:{port}"
+    wrote = "".join(file.read_text() for file in (tmp_path / "nginx-log").iterdir())
+    assert "HTTP/1.1" not in wrote, f"nobody's request is written down: {wrote}"
     parts.kill(process)
     running.stop()
     cloud.close()
@@ -185,6 +197,7 @@ def test_nginx_lets_a_batch_through_and_no_body_that_is_none(nginx):
     assert httpx.post(f"{url}/v1/batches", content=b"x" * 200_000).status_code == 413
     assert httpx.post(f"{url}/sign-in", content=b"x" * 2_000_000).status_code == 413
     assert httpx.get(f"{url}/readyz").status_code == 200
+    assert httpx.get(f"{url}/no-such-page").status_code == 404
     answer = httpx.get(f"{url}/metrics", headers={"X-Forwarded-For": "198.51.100.7"})
     assert answer.status_code == 403, "only from within"
 

@@ -402,9 +402,10 @@ def test_consumers_that_ask_for_nothing_any_more_are_an_alarm():
     assert alarm["Condition"] == "IsReady", "before there are instances nobody can read"
 
 
-def test_the_balancer_lets_go_of_a_connection_before_beanstalks_nginx_does():
-    """Beanstalk's own server section says keepalive_timeout 60, which wins over ours in its http section."""
-    assert int(options()["aws:elbv2:loadbalancer", "IdleTimeout"]) < 60
+def test_the_balancer_lets_go_of_a_connection_before_nginx_does():
+    conf = (parts.CHECKOUT / "deploy/aws/bundle/.platform/nginx/nginx.conf").read_text()
+    keepalive_s = int(conf.partition("keepalive_timeout ")[2].partition("s;")[0])
+    assert int(options()["aws:elbv2:loadbalancer", "IdleTimeout"]) < keepalive_s
 
 
 def test_who_uses_the_encrypted_table_of_leases_may_use_its_key_through_it():
