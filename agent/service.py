@@ -1,7 +1,8 @@
 """The agent as a service: signals, the supervisor's watchdog, state for people and monitoring, the wall clock (shell).
 
 TERM and INT end the run: the last batch is closed and sent, within 5 s; what is left waits in the spool. HUP reads the configuration again and goes on with
-it; a wrong one is said and the old one stays. USR1 prints the state to stderr. All of it happens on ticks, which a live source yields at least once a second.
+it; a wrong one is said and the old one stays. USR1 prints the state to stderr. All of it happens on ticks, which a live source yields at least once a second,
+and a second after the last one where a dense capture yields none.
 """
 
 from __future__ import annotations
@@ -26,6 +27,10 @@ from agent.state import as_json, as_openmetrics, state_of, write_whole
 
 DRAIN_S = 3.0
 """For sending at the end: supervisors kill after 5 s (procd) or later."""
+
+
+LOOK_EVERY_S = 1.0
+"""Longest time between two looks at signals and supervisor while frames come."""
 
 
 class Signals:
@@ -57,6 +62,7 @@ class Service:
         self._next: Config | None = None
         self._started_s = time.monotonic()
         self._last_frame_s: float | None = None
+        self._looked_s = self._started_s
         self._next_write_s = 0.0
         self._complained = False
 
@@ -115,10 +121,12 @@ class Service:
     def _seen(self, frames: Iterable[Heard], parts: Parts) -> Iterator[Heard]:
         """The frames as the source yields them, before any waits for the clock: a signal is answered also then."""
         for frame in frames:
-            if isinstance(frame, Tick):
+            is_tick, now_s = isinstance(frame, Tick), time.monotonic()
+            if not is_tick:
+                self._last_frame_s = now_s
+            if is_tick or now_s - self._looked_s >= LOOK_EVERY_S:
+                self._looked_s = now_s
                 self._on_tick(parts)
-            else:
-                self._last_frame_s = time.monotonic()
             yield frame
 
     def _on_tick(self, parts: Parts) -> None:

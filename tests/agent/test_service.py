@@ -135,6 +135,20 @@ def test_the_state_is_told_on_request_and_written(config: Config, capsys: pytest
     assert json.loads(Path(config.state.heard_file).read_text()) == {"6": 1}
 
 
+def test_a_source_without_ticks_is_answered_all_the_same(
+    config: Config, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    """A capture at its own pace with a frame in every half second yields no tick: USR1 and HUP went unheard, and systemd's watchdog would have killed it."""
+    monkeypatch.setattr("agent.service.LOOK_EVERY_S", 0.0)
+    ScriptedSource.script = [frame(1, 0), frame(2, 0.2)]
+    asked = signals(tell=True)
+
+    service(lambda: config, asked).run()
+
+    assert not asked.tell
+    assert '"agent": "ap-test"' in capsys.readouterr().err
+
+
 def test_metrics_are_openmetrics(config: Config):
     """Read by Prometheus' own parser of the format."""
     ScriptedSource.script = [frame(1, 0), CapturedFrame(b"", NOW_US, 127, 0, False), tick(1)]
