@@ -212,6 +212,11 @@ def _figure(metric: str, interval: Interval | None, devices: int, coverage: floa
     return {"metric": metric, "value": value, "low": low, "high": high, "devices": devices, "coverage": coverage}
 
 
+def _devices_behind(mean: float) -> int:
+    """Devices that a mean surely rests on: 0.4 is one now and then, not none, and 4.6 is not five."""
+    return max(1, int(mean)) if mean > 0 else 0
+
+
 def _day_figures(
     results: Mapping[str, list[dict[str, Any]]], coverage: float | None, mode: str
 ) -> Iterator[dict[str, Any]]:
@@ -266,7 +271,7 @@ def _quarter_figures(
                 yield {
                     "preset": preset,
                     "start_ms": start,
-                    **_figure(f"heard_{row['zone']}", interval, round(value), share),
+                    **_figure(f"heard_{row['zone']}", interval, _devices_behind(value), share),
                 }
         return
     estimates = results["error"][0]

@@ -11,7 +11,10 @@ from support.clouds import DATE, HOUR_MS, MIN_MS, NOON_MS, Cloud, busy_hour, cou
 
 from cloud.dashboard.view import metrics
 from cloud.databases.tables import day_figures
-from cloud.domain.preset import presets
+from cloud.domain.preset import OWN, presets
+from cloud.domain.publish import publish_quarters
+from cloud.domain.site import Site
+from cloud.warehouse.analyse import _Coverage, _quarter_figures, _Times
 
 BEGIN_MS = NOON_MS - HOUR_MS
 BEFORE_MS = BEGIN_MS - 24 * HOUR_MS
@@ -295,3 +298,18 @@ def test_the_mean_of_a_quarters_windows_is_published(cloud):
     made.take(*(counted(n, ("inside", 10.0 + n), start_ms=BEGIN_MS + n * 30_000) for n in range(3)))
 
     assert made.quarters("heard_inside")[BEGIN_MS]["value"] == 11.0
+
+
+@pytest.mark.parametrize(
+    ("mean", "is_shown"), [(0.0, True), (0.4, False), (0.5, False), (4.6, False), (5.0, True), (5.4, True)]
+)
+def test_in_mode_count_a_mean_under_five_is_hidden_and_so_is_one_device_now_and_then(mean, is_shown):
+    """0.4 is one device in 12 of 30 windows: rounded to none it was shown as an empty quarter-hour is."""
+    site = Site("shop", "Shop", "UTC", "count")
+    times = _Times(site, "2026-11-20", site.day_bounds_ms("2026-11-20")[1])
+    start = times.quarters[40][0]
+    found = {"zone_quarters": [{"zone": "inside", "start_ms": start, "devices": mean, "low": mean, "high": mean}]}
+    rows = [row for row in _quarter_figures(found, _Coverage([], times), "count", times) if row["preset"] == OWN]
+
+    (figure,) = publish_quarters(rows)
+    assert (figure.value is not None) is is_shown
