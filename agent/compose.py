@@ -7,7 +7,7 @@ import random
 import threading
 import time
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from datetime import date as Date
 from datetime import timedelta
@@ -76,7 +76,15 @@ class Parts:
 
 def assemble(config: Config) -> Parts:
     """Everything that `run` needs. Raises ConfigError, SourceError, SpoolError, UploadError."""
-    source = open_source(config)
+    with ExitStack() as opened:
+        source = open_source(config)
+        opened.callback(source.close)
+        parts = _around(source, config)
+        opened.pop_all()
+    return parts
+
+
+def _around(source: Source, config: Config) -> Parts:
     if is_capture(source):
         pipeline = replay_pipeline(config, source, is_enrolled=True, max_age_s=config.batch.max_age_s)
         return Parts(config, source, pipeline, delivery(config, waits_for_room=True), None)

@@ -1,7 +1,7 @@
 """The agent as a service: signals, the supervisor's watchdog, state for people and monitoring, the wall clock (shell).
 
 TERM and INT end the run: the last batch is closed and sent, within 5 s; what is left waits in the spool. HUP reads the configuration again and goes on with
-it; a wrong one is said and the old one stays. USR1 prints the state to stderr. All of it happens on ticks, which a live source yields at least once a second,
+it; one that is wrong or cannot be had (no such interface) is said and the old one stays. USR1 prints the state to stderr. All of it happens on ticks, which a live source yields at least once a second,
 and a second after the last one where a dense capture yields none.
 """
 
@@ -23,7 +23,10 @@ from agent.log import log
 from agent.runner import Outcome, run
 from agent.sdnotify import notify
 from agent.sources.base import LiveSource
+from agent.sources.errors import SourceError
+from agent.spool.errors import SpoolError
 from agent.state import as_json, as_openmetrics, state_of, write_whole
+from agent.upload.errors import UploadError
 
 DRAIN_S = 3.0
 """For sending at the end: supervisors kill after 5 s (procd) or later."""
@@ -68,22 +71,29 @@ class Service:
 
     def run(self) -> Outcome:
         """One run after the other, a new one with each configuration; gives the last outcome."""
-        config: Config | None = self._read_config()
-        while config is not None:
-            outcome = self._run(config)
-            config = self._take_next()
+        config = self._read_config()
+        outcome = self._run(compose.assemble(config))
+        while self._next is not None:
+            following, self._next = self._next, None
+            parts = self._reassemble(following, config)
+            config = parts.config
+            outcome = self._run(parts)
         notify("STOPPING=1")
         return outcome
 
-    def _take_next(self) -> Config | None:
-        """The configuration that a reload brought, None where the run ended otherwise."""
-        following, self._next = self._next, None
-        if following is not None:
-            log.info("config_reloaded")
-        return following
+    def _reassemble(self, following: Config, before: Config) -> Parts:
+        """The parts that a reload asks for, or where they cannot be had (no such interface, no right to it) those of before: an access
+        point that nobody can reach any more must not end by a word in a file."""
+        try:
+            parts = compose.assemble(following)
+        except (ConfigError, SourceError, SpoolError, UploadError) as error:
+            log.error("config_refused", trouble=str(error))
+            return compose.assemble(before)
+        log.info("config_reloaded")
+        return parts
 
-    def _run(self, config: Config) -> Outcome:
-        parts = compose.assemble(config)
+    def _run(self, parts: Parts) -> Outcome:
+        config = parts.config
         parts.delivery.is_hurried = self._should_stop
         who = {"agent": config.agent.id, "site": config.agent.site, "source": config.source.name}
         log.info("agent_started", **who, version=__version__, clock=parts.pipeline.clock.name.lower())

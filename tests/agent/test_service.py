@@ -103,6 +103,27 @@ def test_a_reload_ends_the_run_and_begins_another(config: Config):
     assert first.header.config_hash != second.header.config_hash
 
 
+@pytest.mark.parametrize("part", ["source", "keys"])
+def test_a_reload_to_what_cannot_be_had_is_said_and_the_agent_goes_on_as_before(config: Config, part: str, capsys):
+    """An interface that is not there, or a key: found when the new parts are made, after the old ones were let go."""
+    asked, ScriptedSource.open_now = signals(), 0
+    changed = {
+        "source": replace(config, source=replace(config.source, name="monitor", interface="")),
+        "keys": replace(config, agent=replace(config.agent, key_file=f"{config.agent.key_file}.gone")),
+    }[part]
+    configs = [config, changed]
+    ScriptedSource.script = [frame(1, 0), lambda: setattr(asked, "reload", True), tick(1), frame(2, 2), tick(3)]
+
+    service(lambda: configs.pop(0), asked).run()
+
+    first, second = batches(config)
+    assert (first.ledger.frames, second.ledger.frames) == (1, 1)
+    assert first.header.config_hash == second.header.config_hash
+    said = capsys.readouterr().err
+    assert said.count("config_refused") == 1 and "config_reloaded" not in said
+    assert ScriptedSource.open_now == 0, "also the source that was opened for nothing"
+
+
 def test_a_wrong_configuration_is_said_and_the_old_one_stays(config: Config, capsys: pytest.CaptureFixture[str]):
     asked = signals()
     calls = iter([config])

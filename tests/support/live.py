@@ -12,9 +12,12 @@ class ScriptedSource:
     """Yields ``script``; a callable in it is called instead. Register its class under a name in ``agent.sources.SOURCES``."""
 
     script: ClassVar[list[Any]] = []
+    open_now: ClassVar[int] = 0
+    """How many were made and not closed."""
 
     def __init__(self) -> None:
         self._now_us = 0
+        type(self).open_now += 1
 
     @classmethod
     def from_config(cls, section: Any) -> ScriptedSource:
@@ -40,4 +43,4 @@ class ScriptedSource:
         return {"interface": "mon-test"}
 
     def close(self) -> None:
-        """Nothing is open."""
+        type(self).open_now -= 1
