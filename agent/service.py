@@ -1,8 +1,8 @@
 """The agent as a service: signals, the supervisor's watchdog, state for people and monitoring, the wall clock (shell).
 
 TERM and INT end the run: the last batch is closed and sent, within 5 s; what is left waits in the spool. HUP reads the configuration again and goes on with
-it; one that is wrong or cannot be had (no such interface) is said and the old one stays. USR1 prints the state to stderr. All of it happens on ticks, which a live source yields at least once a second,
-and a second after the last one where a dense capture yields none.
+it; one that is wrong or cannot be had (no such interface) is said and the old one stays. USR1 prints the state to stderr. All of it happens on ticks, which a
+live source yields at least once a second, and a second after the last one where a dense capture yields none.
 """
 
 from __future__ import annotations
