@@ -46,7 +46,7 @@ test-radio: setup ## the agent beside a real mac80211 stack in a VM; about fifte
 test-architectures: setup ## the formats' tests under emulated big-endian and 32-bit processors (ten minutes)
 	@tests/architectures/run.sh $(or $(ARCHITECTURES),s390x armhf) || [ $$? = 77 ]
 
-test-aws: ## Kinesis, S3, PostgreSQL and the Kinesis Client Library in emulators on this machine, with faults (15 min)
+test-aws: ## Kinesis, S3, PostgreSQL and the Kinesis Client Library in emulators on this machine, with faults (13 min)
 	@bash tests/support/aws/set_up.sh build/aws $(PYTHON)
 	IVIZONE_TEST_AWS=1 build/aws/venv/bin/python -m pytest -q -n 2 --dist worksteal tests/aws tests/contracts $(TEST_ARGS)
 

@@ -33,6 +33,7 @@ SECONDS = 8.0
 RATES = (50, 100, 150, 200, 300, 400, 500, 600, 800, 1000, 1200, 1500)
 SITES, PER_SITE = 600, 5
 """So many access points send 100 batches a second, one each in 30 s: no access point comes again so soon that ingest still knew it by chance."""
+START_RATE = 200
 BUSY_AFTER_S, BUSY_S = 50_000, 600
 ACCESS_POINTS, EVERY_S = 100_000, 30
 HEAD = "POST /v1/batches HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/cose\r\nContent-Length: {length}\r\n\r\n"
@@ -141,7 +142,8 @@ def measure(seconds: float) -> list[Round]:
         )
         server = Process(cloud, "serve", "--port", "0")
         address, pid = server.url(), server.process.pid
-        uvloop.run(play(address, 50, list(islice(source, 200)), pid))  # warm
+        after_start = list(islice(source, SITES * PER_SITE))  # each is known from here on
+        print(f"{told(uvloop.run(play(address, START_RATE, after_start, pid)))}, each access point for the first time")
         for rate in RATES:
             bodies = list(islice(source, round(rate * seconds)))
             rounds.append(uvloop.run(play(address, rate, bodies, pid)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection, Engine, Row, insert, select, union, update
@@ -179,23 +179,16 @@ class Fleet:
 
     def agent(self, name: str) -> AgentRecord | None:
         """What ingest needs to know of an access point, None where it is unknown."""
+        return self.agents_named([name]).get(name)
+
+    def agents_named(self, names: Sequence[str]) -> dict[str, AgentRecord]:
+        """The same of several, at most some thousands; those that are unknown are not there."""
         with self._database.connect() as connection:
-            row = connection.execute(select(agents).where(agents.c.agent == name)).one_or_none()
-            if row is None:
-                return None
-            site = site_of(connection.execute(select(sites).where(sites.c.site == row.site)).one())
-        rekeyed_ms = row.rekeyed_ms or 0
-        takes_former = row.former_key is not None and self._now_ms() - rekeyed_ms < FORMER_KEY_MS
-        return AgentRecord(
-            row.agent,
-            row.site,
-            row.public_key,
-            row.state == "revoked",
-            site,
-            row.former_key,
-            rekeyed_ms,
-            takes_former,
-        )
+            rows = connection.execute(select(agents).where(agents.c.agent.in_(names))).all()
+            theirs = select(sites).where(sites.c.site.in_({row.site for row in rows}))
+            by_name = {row.site: site_of(row) for row in connection.execute(theirs)} if rows else {}
+        now_ms = self._now_ms()
+        return {row.agent: _record(row, by_name[row.site], now_ms) for row in rows}
 
     def changed_since(self, since_ms: int) -> set[str]:
         """The access points of which `agent` may say something else than before ``since_ms`` (epoch ms, the system's clock)."""
@@ -259,6 +252,16 @@ class Fleet:
             connection.execute(update(agents).where(agents.c.agent == agent).values(state="revoked"))
             self._note(connection, merchant, by, "agent_revoked", agent)
         return True
+
+
+def _record(row: Row[tuple[object, ...]], site: Site, now_ms: int) -> AgentRecord:
+    r = row._mapping
+    rekeyed_ms = r["rekeyed_ms"] or 0
+    takes_former = r["former_key"] is not None and now_ms - rekeyed_ms < FORMER_KEY_MS
+    is_revoked = r["state"] == "revoked"
+    return AgentRecord(
+        r["agent"], r["site"], r["public_key"], is_revoked, site, r["former_key"], rekeyed_ms, takes_former
+    )
 
 
 def _token_hash(token: str) -> str:

@@ -1,7 +1,8 @@
 """What ingest remembers of the access points: a verified key costs a database query once in minutes, and not once a batch.
 
 What is remembered holds until the fleet says that it changed: it is asked every few seconds, in one query for all. A query for each batch
-would be as dear as all else that ingest does with it, for an access point sends one in 30 s.
+would be dearer than all else that ingest does with it, for an access point sends one in 30 s. Who is not known is looked up together with
+all who come meanwhile, or a process that starts in front of thousands would not get through.
 
 The crate ed25519-zebra, which checks the signatures (``cloud.ingest.checker``), follows ZIP 215 and takes keys of small order too, under which
 a signature can hold for any message; libsodium sorts these out when a key is looked up. Source: RFC 8032, 5.1.7.
@@ -11,7 +12,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
 
 from nacl.bindings import crypto_core_ed25519_is_valid_point
 from starlette.concurrency import run_in_threadpool
@@ -20,6 +23,7 @@ from agent.wire.cbor import decode
 from agent.wire.codec import peek_header
 from agent.wire.errors import WireError
 from agent.wire.limits import MAX_CLOCK_AHEAD_S
+from cloud.domain.site import Site
 from cloud.fleet.registry import AgentRecord, Fleet
 from cloud.signatures import is_signature
 
@@ -27,9 +31,12 @@ CHANGES_S = 3.0
 """The fleet is asked so often: a revoked access point is turned away after this at the latest."""
 OVERLAP_MS = 60_000
 """Changes of so long before are asked for again: a transaction is seen when it ends, and clocks of instances differ."""
-KEPT_S = 300.0
+KEPT_S = 1800.0
 """Looked up again after this whatever the fleet says: whether a former key still counts goes by the clock."""
-AGENTS_KEPT = 20_000
+AGENTS_KEPT = 200_000
+"""Behind a balancer every process meets all access points. Some 100 MB."""
+NAMES_AT_ONCE = 1000
+"""In one question: after a start all are strangers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,32 +73,62 @@ class KnownAgents:
     def __init__(self, fleet: Fleet) -> None:
         self.fleet = fleet
         self._known: dict[str, tuple[float, KnownAgent]] = {}
+        self._sites: dict[str, Site] = {}
+        """One for all access points of a store."""
         self._asked_ms = time.time_ns() // 1_000_000
         self._asked_s = -CHANGES_S  # by the monotonic clock
         self._asking: asyncio.Task[None] | None = None
+        self._wanted: dict[str, asyncio.Future[KnownAgent | None]] = {}
+        self._looking: asyncio.Task[None] | None = None
 
     async def get(self, name: str) -> KnownAgent | None:
         """The access point, looked up beside the event loop where it must be. None for a stranger; raises SQLAlchemyError."""
         if time.monotonic() - self._asked_s >= CHANGES_S:
             self._asking = self._asking or asyncio.create_task(self._ask())
             await asyncio.shield(self._asking)
-        return self.cached(name) or await run_in_threadpool(self.look_up, name)
-
-    def cached(self, name: str) -> KnownAgent | None:
-        """The access point where it is remembered."""
         kept = self._known.get(name)
-        return kept[1] if kept and kept[0] > time.monotonic() else None
+        if kept and kept[0] > time.monotonic():
+            return kept[1]
+        return await self._looked_up(name)
 
-    def look_up(self, name: str) -> KnownAgent | None:
-        """Ask the database. Blocks; None for a stranger."""
-        record = self.fleet.agent(name)
-        if record is None:
-            return None
-        if len(self._known) >= AGENTS_KEPT:
-            self._known.clear()
-        known = KnownAgent(record, crypto_core_ed25519_is_valid_point(record.public_key))
-        self._known[name] = (time.monotonic() + KEPT_S, known)
-        return known
+    def look_up(self, names: Sequence[str]) -> dict[str, KnownAgent]:
+        """Ask the database. Blocks; strangers are not in the answer. Raises SQLAlchemyError."""
+        found = {}
+        for name, record in self.fleet.agents_named(names).items():
+            site = self._sites.get(record.site)
+            if site != record.site_then:
+                site = self._sites[record.site] = record.site_then
+            known = KnownAgent(replace(record, site_then=site), crypto_core_ed25519_is_valid_point(record.public_key))
+            found[name] = known
+            if len(self._known) >= AGENTS_KEPT:
+                self._known.clear()
+                self._sites.clear()
+            self._known[name] = (time.monotonic() + KEPT_S, known)
+        return found
+
+    async def _looked_up(self, name: str) -> KnownAgent | None:
+        waits = self._wanted.get(name)
+        if waits is None:
+            waits = self._wanted[name] = asyncio.get_running_loop().create_future()
+            self._looking = self._looking or asyncio.create_task(self._look_up_wanted())
+        return await asyncio.shield(waits)
+
+    async def _look_up_wanted(self) -> None:
+        """One question at a time; who comes meanwhile is in the next one."""
+        try:
+            while asked := dict(islice(self._wanted.items(), NAMES_AT_ONCE)):
+                for name in asked:
+                    del self._wanted[name]
+                try:
+                    found = await run_in_threadpool(self.look_up, list(asked))
+                except Exception as error:  # of the database, or of ours: whoever waits must hear of it
+                    for waits in asked.values():
+                        waits.set_exception(error)
+                else:
+                    for name, waits in asked.items():
+                        waits.set_result(found.get(name))
+        finally:
+            self._looking = None
 
     async def _ask(self) -> None:
         """Forget what changed since the last time. All who wait for it share its answer, also where the database gives none."""

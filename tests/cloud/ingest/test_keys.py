@@ -22,12 +22,12 @@ class OneAgent:
     def __init__(self, public_key: bytes) -> None:
         self._public_key = public_key
 
-    def agent(self, name: str) -> AgentRecord:
-        return AgentRecord(name, "shop", self._public_key, False, Site("shop", "Shop", "UTC"))
+    def agents_named(self, names):
+        return {name: AgentRecord(name, "shop", self._public_key, False, Site("shop", "Shop", "UTC")) for name in names}
 
 
 def is_sound(public_key: str) -> bool:
-    return KnownAgents(OneAgent(bytes.fromhex(public_key))).look_up("ap-test").is_sound
+    return KnownAgents(OneAgent(bytes.fromhex(public_key))).look_up(["ap-test"])["ap-test"].is_sound
 
 
 @pytest.mark.parametrize("public_key", [key for key, _, _ in RFC_8032_7_1])
@@ -48,18 +48,19 @@ class Counting:
     """A fleet that says how often it was asked, and is away while ``is_away``."""
 
     def __init__(self, fleet) -> None:
-        self.asked: list[str] = []
+        self.asked: list = []
         self.is_away = False
         self._fleet = fleet
 
-    def agent(self, name: str):
-        return self._ask("agent", name)
+    def agents_named(self, names):
+        return self._ask(("agents_named", *sorted(names)), names)
 
     def changed_since(self, since_ms: int):
         return self._ask("changed_since", since_ms)
 
-    def _ask(self, what: str, word):
-        self.asked.append(what)
+    def _ask(self, said, word):
+        what = said if isinstance(said, str) else said[0]
+        self.asked.append(said)
         if self.is_away:
             raise OperationalError("SELECT", {}, OSError("away"))
         return getattr(self._fleet, what)(word)
@@ -86,7 +87,7 @@ def test_who_is_known_is_not_looked_up_again_and_changes_are_asked_for_once_for_
     monkeypatch.setattr(keys, "OVERLAP_MS", -60_000)  # they were all made just now
     known = KnownAgents(counting)
     ask(known, "ap-0", "ap-1", "ap-2")
-    assert sorted(counting.asked) == ["agent", "agent", "agent", "changed_since"]
+    assert counting.asked == ["changed_since", ("agents_named", "ap-0", "ap-1", "ap-2")], "one question for all"
 
     counting.asked.clear()
     monkeypatch.setattr(keys, "CHANGES_S", 0.0)
@@ -149,4 +150,38 @@ def test_after_minutes_it_is_looked_up_whatever_the_fleet_says(fleet, monkeypatc
     known._known = {name: (0.0, replace(kept)) for name, (_, kept) in known._known.items()}
     counting.asked.clear()
     ask(known, "ap-0")
-    assert counting.asked == ["agent"]
+    assert counting.asked == [("agents_named", "ap-0")]
+
+
+def test_who_comes_during_a_question_is_in_the_next_one_and_a_stranger_is_none(fleet):
+    counting, _ = fleet
+    known = KnownAgents(counting)
+    ask(known, "ap-0")
+    counting.asked.clear()
+
+    async def run():
+        first = asyncio.create_task(known.get("ap-1"))
+        while known._looking is None or known._wanted:
+            await asyncio.sleep(0)
+        rest = await asyncio.gather(*(known.get(name) for name in ("ap-2", "ap-none", "ap-2", "ap-0")))
+        return [await first, *rest]
+
+    found = asyncio.run(run())
+    assert [one and one.record.agent for one in found] == ["ap-1", "ap-2", None, "ap-2", "ap-0"]
+    assert counting.asked == [("agents_named", "ap-1"), ("agents_named", "ap-2", "ap-none")]
+    assert found[0].record.site_then is found[1].record.site_then is found[-1].record.site_then
+
+
+def test_a_question_that_fails_is_told_to_all_who_wait_and_asked_again_by_the_next(fleet):
+    counting, _ = fleet
+    known = KnownAgents(counting)
+    ask(known, "ap-0")
+    counting.is_away = True
+
+    async def run():
+        return await asyncio.gather(*(known.get(f"ap-{n % 3}") for n in range(6)), return_exceptions=True)
+
+    answers = asyncio.run(run())
+    assert [type(answer).__name__ for answer in answers] == ["KnownAgent", "OperationalError", "OperationalError"] * 2
+    counting.is_away = False
+    assert [one.record.agent for one in ask(known, "ap-1", "ap-2")] == ["ap-1", "ap-2"]
