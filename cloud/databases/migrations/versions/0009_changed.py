@@ -12,7 +12,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Apply. An instance of the release before does not fill the column: what it changes while both run is seen after minutes."""
+    """Apply. An instance of the release before does not fill the column: what it changes while both run is seen after half an hour."""
     for name in ("agents", "sites"):
         with op.batch_alter_table(name) as table:
             table.add_column(
