@@ -34,7 +34,7 @@ OVERLAP_MS = 60_000
 KEPT_S = 1800.0
 """Looked up again after this whatever the fleet says: whether a former key still counts goes by the clock."""
 AGENTS_KEPT = 200_000
-"""Behind a balancer every process meets all access points. Some 100 MB."""
+"""Behind a balancer every process meets all access points. 130 MB."""
 NAMES_AT_ONCE = 1000
 """In one question: after a start all are strangers."""
 
