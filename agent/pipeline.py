@@ -123,7 +123,9 @@ class Pipeline:
         self._pseudonymiser_for = pseudonymiser_for
         self._pseudonymiser: Pseudonymiser | None = None
         self._placer = Placer(settings.proximity)
-        self._window: Window = (CountWindow if settings.mode is LegalMode.COUNT else DayWindow)(settings.source)
+        self._window: Window = (CountWindow if settings.mode is LegalMode.COUNT else DayWindow)(
+            settings.source, settings.tracking.max_tracks
+        )
         self._decoders: dict[int, Decoder | None] = {}
         self._link_type: int | None = None
         self._decode: Callable[[bytes, bool], ProbeRequest | Skipped] | None = None

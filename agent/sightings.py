@@ -17,6 +17,9 @@ from agent.wire.model import AddressKind, Sighting, WindowEstimate, ZoneCount
 
 UNPLACED = "unplaced"
 """Zone of devices whose every burst came without a level; in mode ``day`` their p_inside is null."""
+MOST_DEVICES = 4000
+"""In one window, where nothing else is asked for (``tracking.max_tracks``). The tracker keeps no more either and counts what it gave up
+(``evicted_tracks``); without it addresses made up by the thousand would fill the memory until the window's end."""
 PERCENT_STEP = 5
 """Neither probability is known to a percent; steps of five say so, and take half the bytes."""
 
@@ -60,10 +63,11 @@ class _Device:
 class DayWindow:
     """Mode ``day``: one sighting for each pseudonym heard in the window."""
 
-    __slots__ = ("_devices", "_source")
+    __slots__ = ("_devices", "_most", "_source")
 
-    def __init__(self, source: str) -> None:
+    def __init__(self, source: str, most: int = MOST_DEVICES) -> None:
         self._source = source
+        self._most = most
         self._devices: dict[bytes, _Device] = {}
 
     def add(self, burst: Burst, p_inside: float | None, zone: Zone | None, link: bytes | None = None) -> None:
@@ -75,6 +79,8 @@ class DayWindow:
             raise ValueError("a track reached a window of mode 'day' without a pseudonym")
         device = self._devices.get(pseudonym)
         if device is None:
+            if len(self._devices) >= self._most:
+                return
             device = self._devices[pseudonym] = _Device(burst)
         if burst.first_us < device.first_us:
             device.first_us = burst.first_us
@@ -131,15 +137,18 @@ class DayWindow:
 class CountWindow:
     """Mode ``count``: how many devices were inside and outside, and nothing of any one of them."""
 
-    __slots__ = ("_zones",)
+    __slots__ = ("_most", "_zones")
 
-    def __init__(self, source: str) -> None:
+    def __init__(self, source: str, most: int = MOST_DEVICES) -> None:
         del source  # not one word of a count says which device or radio it came from
+        self._most = most
         self._zones: dict[int, Zone | None] = {}
 
     def add(self, burst: Burst, p_inside: float | None, zone: Zone | None, link: bytes | None = None) -> None:
         """Take in a decided burst. The track's number is kept until the window closes, never its address."""
         del p_inside, link
+        if len(self._zones) >= self._most and burst.track.number not in self._zones:
+            return
         self._zones[burst.track.number] = zone or self._zones.get(burst.track.number)
 
     def is_empty(self) -> bool:

@@ -281,7 +281,8 @@ class Tracker:
             if track.beat.gaps >= FEWEST_GAPS:
                 share = family.regularity.untimed_share(self._air)
                 by_chance = share * untimed(gap_s)
-                found = by_chance / ((1.0 - share) * track.beat.timed(gap_s, usual) + by_chance)
+                whole = (1.0 - share) * track.beat.timed(gap_s, usual) + by_chance
+                found = by_chance / whole if whole else 1.0  # after days no density is left of either kind
                 family.regularity.hear(found)
                 self._air.hear(found)
             period_s = min(max(gap_s, SHORTEST_PERIOD_S), LONGEST_PERIOD_S)
@@ -378,3 +379,6 @@ class Tracker:
             self.evicted_tracks += len(victims)
             for track in victims:
                 del self._tracks[track.number]
+        # A family of global addresses alone never asks for its live tracks (``_live``), which would let go of the others.
+        for family in self._families.values():
+            family.tracks = [track for track in family.tracks if track.number in self._tracks]

@@ -128,6 +128,14 @@ def test_a_percentage_is_given_to_the_nearest_five(percent: float):
     assert abs(in_steps(percent) - percent) <= 2.5
 
 
+def test_a_window_keeps_no_more_devices_than_it_may_and_those_that_it_keeps_are_whole():
+    window, (first, second, third) = DayWindow("pcap", 2), (track(pseudonym=name) for name in (b"a", b"b", b"c"))
+    for one in (first, second, third, first):
+        window.add(burst(one, -60), 0.9, Zone.INSIDE)
+
+    assert [(s.pseudonym, s.bursts) for s in closed(window)] == [(b"a", 2), (b"b", 1)]
+
+
 # --- mode count -----------------------------------------------------------------------------------------------------
 
 
@@ -163,8 +171,16 @@ def test_a_count_keeps_numbers_and_zones_and_nothing_else():
     window = CountWindow("pcap")
     window.add(burst(track(7)), 0.9, Zone.INSIDE)
 
-    assert {name: getattr(window, name) for name in CountWindow.__slots__} == {"_zones": {7: Zone.INSIDE}}
+    assert {name: getattr(window, name) for name in CountWindow.__slots__} == {"_most": 4000, "_zones": {7: Zone.INSIDE}}
     assert not hasattr(window, "__dict__")
+
+
+def test_a_count_keeps_no_more_devices_than_it_may_and_goes_on_with_those_that_it_has():
+    window = CountWindow("pcap", 2)
+    for number, zone in ((1, Zone.OUTSIDE), (2, Zone.OUTSIDE), (3, Zone.INSIDE), (1, Zone.INSIDE)):
+        window.add(burst(track(number)), 0.5, zone)
+
+    assert window._zones == {1: Zone.INSIDE, 2: Zone.OUTSIDE}
 
 
 @given(st.lists(st.tuples(st.integers(0, 20), st.sampled_from(Zone)), min_size=1, max_size=40))

@@ -103,6 +103,25 @@ def test_a_million_addresses_fit_into_the_same_memory():
     assert tracker.evicted_tracks > 0
 
 
+def test_global_addresses_of_one_model_fit_into_the_same_memory():
+    """None of them hides its address, so nobody asks which of their tracks are live; a million printers are not kept all the same."""
+    settings = TrackingSettings(max_tracks=500, max_addresses=1000)
+    tracker = Tracker(settings)
+    for n in range(5_000):
+        tracker.advance(n * S)
+        tracker.observe(request(b"\x00" + n.to_bytes(5, "big")), n * S)
+
+    (family,) = tracker._families.values()
+    assert len(family.tracks) <= settings.max_tracks
+
+
+def test_a_phone_that_comes_back_after_days_is_what_it_was():
+    """A capture of a week, a printer that was off over the weekend, a clock that jumped: no density is left of such a gap."""
+    heard = [(60 * S * n, request(GLOBAL, n)) for n in range(30)] + [(10 * 86_400 * S, request(GLOBAL, 9))]
+
+    assert set(tracks_of(Tracker(TrackingSettings()), heard)) == {0}
+
+
 def test_the_estimate_holds_the_truth_for_devices_that_cannot_be_mistaken():
     tracker = Tracker(TrackingSettings())
     tracks_of(
