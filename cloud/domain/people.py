@@ -12,8 +12,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from csv import DictReader
+from csv import Error as CsvError
 from dataclasses import dataclass
-from datetime import date, datetime, time
+from datetime import date, datetime, time, timedelta
 from itertools import pairwise
 from math import exp, hypot, log, sqrt
 
@@ -26,6 +27,8 @@ FEWEST = 30
 FREEDOM_BEFORE = 4
 """Counts that the scatter of chance is worth before any was made."""
 MOST_COUNTS = 10_000
+UNUSUAL = 5.0
+"""A factor beyond this, or below its inverse, is sooner a mistake in the file than a store."""
 WIDE_SCATTER = 3.0
 """Times the scatter of chance, from which on the factor itself seems to differ from hour to hour."""
 
@@ -60,9 +63,12 @@ class Factor:
 def read_counts(lines: Iterable[str], site: Site) -> list[HandCount]:
     """The counts of a CSV file with the columns of COLUMNS, times of the store. Raises CountsError."""
     reader = DictReader(line for line in lines if line.strip() and not line.startswith("#"))
-    if tuple(reader.fieldnames or ()) != COLUMNS:
-        raise CountsError(f"the first line must be {','.join(COLUMNS)}")
-    counts = [_count(row, number, site) for number, row in enumerate(reader, start=1)]
+    try:
+        if tuple(reader.fieldnames or ()) != COLUMNS:
+            raise CountsError(f"the first line must be {','.join(COLUMNS)}")
+        counts = [_count(row, number, site) for number, row in enumerate(reader, start=1)]
+    except CsvError as error:
+        raise CountsError(f"is no CSV ({error}); a count is one line, such as 2026-11-20,10:00,10:30,41") from error
     if not 0 < len(counts) <= MOST_COUNTS:
         raise CountsError(f"{len(counts)} counts; use 1 to {MOST_COUNTS}")
     counts.sort(key=lambda count: count.start_ms)
@@ -91,7 +97,13 @@ def _count(row: dict[str, str], number: int, site: Site) -> HandCount:
 
 
 def _time_ms(day: date, clock: str, site: Site) -> int:
-    return round(datetime.combine(day, time.fromisoformat(clock), site.zone()).timestamp() * 1000)
+    """24:00 is the end of the day. Raises ValueError, also for a time that names its own zone: it is always the store's."""
+    if clock == "24:00":
+        day, clock = day + timedelta(days=1), "00:00"
+    at = time.fromisoformat(clock)
+    if at.tzinfo is not None:
+        raise ValueError("a time of another zone")
+    return round(datetime.combine(day, at, site.zone()).timestamp() * 1000)
 
 
 def fit_factor(pairs: Sequence[tuple[int, float]]) -> Factor:

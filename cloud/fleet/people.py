@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Engine, func, insert, select
@@ -12,7 +13,7 @@ from cloud.accounts.audit import note
 from cloud.databases.base import ALONE
 from cloud.databases.people_tables import people_factors, people_shown
 from cloud.databases.tables import quarter_figures, sites
-from cloud.domain.people import Factor, HandCount, fit_factor
+from cloud.domain.people import CountsError, Factor, HandCount, fit_factor
 from cloud.domain.preset import OWN
 from cloud.domain.site import QUARTER_S, Site, SiteError
 
@@ -46,7 +47,11 @@ class PeopleFactors:
         self._now_ms = now_ms
 
     def compare(self, site: Site, counts: Sequence[HandCount]) -> list[Compared]:
-        """Each count beside the visitors' devices that arrived meanwhile, by the own definition."""
+        """Each count beside the visitors' devices that arrived meanwhile, by the own definition. Raises CountsError for what is to come."""
+        for count in counts:
+            if count.end_ms > self._now_ms():
+                ends = datetime.fromtimestamp(count.end_ms / 1000, site.zone())
+                raise CountsError(f"a count ends at {ends:%Y-%m-%d %H:%M}, which is still to come; look at its date")
         return [Compared(count, self._devices(site, count)) for count in counts]
 
     def calibrate(self, site: Site, compared: Sequence[Compared], by: str) -> Kept:

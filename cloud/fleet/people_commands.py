@@ -11,7 +11,16 @@ from typing import Any
 
 from sqlalchemy import Engine
 
-from cloud.domain.people import COLUMNS, FREEDOM_BEFORE, WIDE_SCATTER, CountsError, Factor, read_counts, t90
+from cloud.domain.people import (
+    COLUMNS,
+    FREEDOM_BEFORE,
+    UNUSUAL,
+    WIDE_SCATTER,
+    CountsError,
+    Factor,
+    read_counts,
+    t90,
+)
 from cloud.domain.site import Site, SiteError
 from cloud.fleet.people import HEARD_ENOUGH, Compared, Kept, PeopleFactors
 from cloud.fleet.registry import Fleet
@@ -92,6 +101,10 @@ def _explained(site: Site, kept: Kept) -> list[str]:
         f"its scatter from the counts themselves ({f.scatter:.1f} times chance) and from chance alone (worth {FREEDOM_BEFORE} counts),",
         f"times t = {t90(freedom):.2f} of {freedom} degrees of freedom",
     ]
+    if not 1 / UNUSUAL <= f.value <= UNUSUAL:
+        lines.append(
+            "so many people for a device are unusual: look for a wrong number, date or hour in the file before it is shown"
+        )
     if f.scatter > WIDE_SCATTER:
         lines.append(
             "the counts differ by more than chance: the factor may change with the hour; count at more times of the day and week"

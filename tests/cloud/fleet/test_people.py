@@ -85,3 +85,18 @@ def test_what_cannot_be_used_is_said_and_nothing_is_kept(cloud, counts, capsys):
     assert run(cloud, "people", "shop", "--show") == 3
     assert "has no factor 0" in capsys.readouterr().err
     assert run(cloud, "people", "nowhere") == 3
+
+
+def test_a_count_that_is_still_to_come_is_refused(cloud, counts, capsys):
+    counts.write_text(f"date,from,to,people\n{DATE},10:00,11:00,80\n2126-11-20,10:00,11:00,80\n")
+
+    assert run(cloud, "calibrate", "shop", "--counts", str(counts)) == 4
+    assert "2126-11-20 11:00, which is still to come" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("people", "is_unusual"), [(80, False), (8000, True)])
+def test_a_factor_that_no_store_has_is_remarked_upon(cloud, counts, capsys, people, is_unusual):
+    counts.write_text(f"date,from,to,people\n{DATE},10:00,11:00,{people}\n")
+
+    assert run(cloud, "calibrate", "shop", "--counts", str(counts)) == 0
+    assert ("look for a wrong number" in capsys.readouterr().out) is is_unusual
