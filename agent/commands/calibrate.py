@@ -49,6 +49,8 @@ def run_calibrate(options: argparse.Namespace) -> int:
         return fail(error, INPUT)
     _tell(found, inside, outside, config, as_json=options.json)
     if options.write:
+        if not found.is_usable():
+            return fail(f"nothing was written: {found.verdict()}", INPUT)
         path = options.config or DEFAULT_PATH
         _write(path, found)
         print(

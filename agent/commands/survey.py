@@ -31,7 +31,8 @@ def count(options: argparse.Namespace) -> int:
         summary |= {"frames": survey.frames, "probe_requests": survey.probe_requests, "seconds": round(seconds, 3)}
         print(json.dumps(summary))
     else:
-        print(f"{estimate.devices:.0f} devices ({estimate.low:.0f} to {estimate.high:.0f}, 90 % interval)")
+        devices_in_words = "1 device" if estimate.devices == 1 else f"{estimate.devices:.0f} devices"
+        print(f"{devices_in_words} ({estimate.low:.0f} to {estimate.high:.0f}, 90 % interval)")
         print(f"from {survey.probe_requests:,} probe requests in {survey.frames:,} frames")
     return _end_survey(source)
 

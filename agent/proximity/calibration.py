@@ -31,6 +31,8 @@ SLOPE_MAX_DB = 20.0
 STEP_DB = 0.1
 """The curve that ships is how a configuration says that nobody walked (``compose.proximity_settings``), so no walk gives it: its slope is a step wider."""
 GOOD_SHARE, POOR_SHARE = 0.9, 0.75
+COIN_SHARE, BACKWARDS_SHARE = 0.6, 0.4
+"""Below the first a curve tells nothing, and a site with it is worse off than one that nobody walked; below the second inside was the softer side."""
 
 
 class TooFewBursts(Exception):
@@ -50,12 +52,18 @@ class Calibration:
     brier: float
     """Mean squared error of the probabilities, judged in the same way; 0.25 is a coin."""
 
+    def is_usable(self) -> bool:
+        """True where it tells inside from outside better than a coin does."""
+        return self.right_share >= COIN_SHARE
+
     def verdict(self) -> str:
         """One sentence for the installer."""
         if self.right_share >= GOOD_SHARE:
             return "Inside and outside are told apart well."
         if self.right_share >= POOR_SHARE:
             return "Inside and outside overlap somewhat; figures of visitors will have wider intervals."
+        if self.right_share < BACKWARDS_SHARE:
+            return "Outside was heard louder than inside. Are the two walks exchanged? If not, the access point hangs in the street: move it, and walk again."
         return (
             "Inside and outside can hardly be told apart from here. Move the access point away from the shop window, "
             "or use a directed antenna, and walk again."

@@ -171,7 +171,10 @@ def test_a_count_keeps_numbers_and_zones_and_nothing_else():
     window = CountWindow("pcap")
     window.add(burst(track(7)), 0.9, Zone.INSIDE)
 
-    assert {name: getattr(window, name) for name in CountWindow.__slots__} == {"_most": 4000, "_zones": {7: Zone.INSIDE}}
+    assert {name: getattr(window, name) for name in CountWindow.__slots__} == {
+        "_most": 4000,
+        "_zones": {7: Zone.INSIDE},
+    }
     assert not hasattr(window, "__dict__")
 
 

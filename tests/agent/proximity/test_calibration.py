@@ -130,6 +130,21 @@ def test_the_command_fits_two_captures_and_writes_the_result(tmp_path: Path, cap
     assert (written.proximity.threshold_dbm, written.batch.window_s) == (told["threshold_dbm"], 60)
 
 
+@pytest.mark.parametrize(("outside_dbm", "words"), [(-30, "walks exchanged"), (-50, "hardly be told apart")])
+def test_a_curve_no_better_than_a_coin_is_not_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], outside_dbm: int, words: str
+):
+    """It would count as a walk, and all bursts of phones heard twice would be taken for inside."""
+    config = tmp_path / "agent.yaml"
+    config.write_text("batch: {window_s: 60}\n")
+    walks = ["--inside", capture(tmp_path, "in", -50), "--outside", capture(tmp_path, "out", outside_dbm)]
+
+    assert main(["calibrate", *walks, "--config", str(config), "--write"]) == 4
+    told = capsys.readouterr()
+    assert words in told.out and "nothing was written" in told.err
+    assert config.read_text() == "batch: {window_s: 60}\n"
+
+
 def test_one_walk_alone_is_a_usage_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     assert main(["calibrate", "--inside", capture(tmp_path, "in", -50)]) == 2
     assert "both walks" in capsys.readouterr().err
