@@ -34,6 +34,8 @@ LISTEN_S = 3.0
 RAM_FILE_SYSTEMS = frozenset({"tmpfs", "ramfs"})
 CLOCK_LIMIT_S = 300
 """What the cloud forgives (agent/wire/SPEC.md, section 6)."""
+CLOCKS_OF_A_STORE_S = 5
+"""Beyond it access points of one store begin to count a device twice (docs/adr/0017-several-access-points.md)."""
 CERTIFICATE_WARN_DAYS = 14
 
 
@@ -330,7 +332,7 @@ def cloud(config: Config, now_s: float) -> Iterator[Finding]:
         )
         return
     yield from certificate(connection, now_s)
-    yield judge_clocks(answer.date, now_s)
+    yield judge_clocks(answer.date, now_s, config.privacy.access_points == "several")
     yield from known(config, connection, now_s)
     connection.close()
 
@@ -346,7 +348,7 @@ def certificate(connection: Connection, now_s: float) -> Iterator[Finding]:
     yield good("TLS", what) if days > CERTIFICATE_WARN_DAYS else warning("TLS", what, "tell the cloud's operator")
 
 
-def judge_clocks(date: str | None, now_s: float) -> Finding:
+def judge_clocks(date: str | None, now_s: float, of_several: bool = False) -> Finding:
     """Ours beside the one in the cloud's answer (RFC 9110, 6.6.1)."""
     try:
         apart_s = now_s - parsedate_to_datetime(date or "").timestamp()
@@ -359,6 +361,10 @@ def judge_clocks(date: str | None, now_s: float) -> Finding:
     what = f"clocks are {abs(apart_s):.0f} s apart"
     if abs(apart_s) > CLOCK_LIMIT_S:
         return failed("time", what, f"set this clock: batches more than {CLOCK_LIMIT_S} s ahead are refused", CLOUD)
+    if of_several and abs(apart_s) > CLOCKS_OF_A_STORE_S:
+        return warning(
+            "time", what, "let a time server set this clock: access points whose clocks differ count one device twice"
+        )
     return good("time", what)
 
 

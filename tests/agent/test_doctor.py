@@ -214,6 +214,15 @@ def test_clocks_apart_are_said():
     assert doctor.judge_clocks(None, at).state is State.WARNING
 
 
+@pytest.mark.parametrize(
+    ("apart_s", "state"), [(3, State.OK), (20, State.WARNING), (-20, State.WARNING), (600, State.FAILED)]
+)
+def test_where_a_store_has_several_access_points_their_clocks_must_agree_within_seconds(apart_s: int, state: State):
+    at = datetime(2026, 11, 24, 20, 0, tzinfo=UTC).timestamp() + apart_s
+
+    assert doctor.judge_clocks("Tue, 24 Nov 2026 20:00:00 GMT", at, of_several=True).state is state
+
+
 def test_a_silent_radio_is_a_warning(config: Config):
     ScriptedSource.script = [Tick(1)]
 
