@@ -8,7 +8,7 @@ STAMP := $(VENV)/.set-up
 APT_PACKAGES := tshark shellcheck busybox
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-thorough audit run lint types imports format bench accuracy coverage package-openwrt test-radio test-architectures test-aws clean
+.PHONY: help setup demo test test-thorough audit run lint types imports format bench accuracy accuracy-days coverage package-openwrt test-radio test-architectures test-aws clean
 
 help: ## print this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -97,8 +97,11 @@ bench: setup apt ## frames, bytes, memory, start-up and ingest, as ratios in one
 	$(BIN)/python -m benchmarks.run --write docs/benchmarks.md
 
 PHONES ?= $(or $(IVIZONE_SHARED),../shared)/data/phones
-accuracy: setup ## counts against labelled phones, PHONES=folder; writes docs/accuracy.md
+accuracy: setup ## counts against labelled phones, PHONES=folder; writes the crowds of docs/accuracy.md
 	$(BIN)/python -m benchmarks.accuracy.run $(PHONES) --write docs/accuracy.md
+
+accuracy-days: setup ## sixty simulated days beside their truth; writes the days of docs/accuracy.md (an hour and more)
+	$(BIN)/python -m benchmarks.accuracy.days --seeds 20 --shoppers 2000 --write docs/accuracy.md
 
 package-openwrt: setup ## the two .ipk for OpenWrt 24.10, without the SDK, in build/openwrt
 	@$(BIN)/python -m pip download --quiet --disable-pip-version-check --no-deps --only-binary=:all: --require-hashes --requirement deploy/openwrt/structlog.txt --dest build/wheels

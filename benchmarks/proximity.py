@@ -153,10 +153,10 @@ def measure(job: tuple[str, float, int, int]) -> dict[str, list[Said]]:
     return {way: said(frames, inside, curve) for way, curve in zip(WAYS, curves, strict=True)}
 
 
-def measured(seeds: int, people: int, processes: int) -> Found:
+def measured(seeds: int, people: int, processes: int, shares: Sequence[float] = SHARES) -> Found:
     """(layout, share who come in) -> way -> what was said of all its streets."""
     jobs = [
-        (layout, share, FIRST_SEED + seed, people) for layout, share, seed in product(LAYOUTS, SHARES, range(seeds))
+        (layout, share, FIRST_SEED + seed, people) for layout, share, seed in product(LAYOUTS, shares, range(seeds))
     ]
     found: Found = {}
     with ProcessPoolExecutor(processes) as pool:
@@ -264,13 +264,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Inside or outside: what is said beside what was so.")
     parser.add_argument("--seeds", type=int, default=20, help="hours in each kind of store, for each share who come in")
     parser.add_argument("--people", type=int, default=100, help="who pass or come in within an hour")
+    parser.add_argument(
+        "--come-in", type=float, choices=SHARES, help="stores of this share of passers-by who come in alone"
+    )
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--write", type=Path, help="the page; its picture is written beside it")
     options = parser.parse_args()
-    found = measured(options.seeds, options.people, options.processes)
-    text = page(
-        found, f"python -m benchmarks.proximity --seeds {options.seeds} --people {options.people}", options.seeds
-    )
+    found = measured(options.seeds, options.people, options.processes, [options.come_in] if options.come_in else SHARES)
+    command = f"python -m benchmarks.proximity --seeds {options.seeds} --people {options.people}"
+    command += f" --come-in {options.come_in}" if options.come_in else ""
+    text = page(found, command, options.seeds)
     print(text)
     if options.write:
         options.write.write_text(text, encoding="utf-8")

@@ -15,6 +15,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from random import Random
 from statistics import fmean
@@ -134,9 +135,10 @@ def components(sent: Iterable[SignedBatch]) -> int:
     return len({find(name) for name in list(root)})
 
 
-def measure(settings: DaySettings) -> dict[str, dict[str, float]]:
-    """Way -> metric -> figure; the truth, and the components that were not chosen, beside them."""
+def measure(settings: DaySettings, apart_s: int = 0) -> dict[str, dict[str, float]]:
+    """Way -> metric -> figure; the truth, and the components that were not chosen, beside them. The second clock is ``apart_s`` ahead."""
     front, back, truth = hearings(settings)
+    back = [(time_us + apart_s * 1_000_000, data) for time_us, data in back]
     sent = {
         (agent, links): batches(agent, frames, CURVES[where], links=links)
         for agent, frames, where in (("ap-1", front, FRONT), ("ap-2", back, BACK))
@@ -176,10 +178,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--shoppers", type=int, default=2000)
+    parser.add_argument("--apart", type=int, default=0, metavar="SECONDS", help="how far the second clock is ahead")
     options = parser.parse_args()
     days = [DaySettings(seed=seed + 1, shoppers=options.shoppers) for seed in range(options.seeds)]
     with ProcessPoolExecutor(os.cpu_count()) as pool:
-        print("\n".join(table(list(pool.map(measure, days)))))
+        print("\n".join(table(list(pool.map(partial(measure, apart_s=options.apart), days)))))
 
 
 if __name__ == "__main__":

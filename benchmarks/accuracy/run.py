@@ -177,6 +177,8 @@ def _page(
     crowds: int,
 ) -> str:
     ours = [s for ways in scores.values() for s in ways[OURS]]
+    by_kind = [fmean(s.is_covered for s in ways[OURS]) for ways in scores.values()]
+    unseen = [fmean(covered for _, covered in errors.values()) for _, _, _, errors in crossed[:2]]
     lines = [
         "# Accuracy",
         "",
@@ -189,7 +191,10 @@ def _page(
         "![each crowd: the truth, the count and its interval](accuracy.svg)",
         "",
         f"Over all crowds the count is off by {_percent(fmean(abs(s.error) for s in ours))} % on average, and the stated 90 % interval holds the truth in "
-        f"{_percent(fmean(s.is_covered for s in ours))} % of them.",
+        f"{_percent(fmean(s.is_covered for s in ours))} % of them: in {_percent(min(by_kind))} to {_percent(max(by_kind))} % by kind and radios, and in "
+        f"{_percent(min(unseen))} and {_percent(max(unseen))} % of small crowds of",
+        "phones that its two fitted constants had not seen (cross-validation, below). Crowds are drawn again and again from the same sessions, so they are",
+        "no independent trials, and these shares are less sure than so many crowds would make them.",
         "",
     ]
     for (kind, radios), ways in scores.items():
@@ -261,7 +266,11 @@ NOTES = [
     "  as the oracle above shows: the count is kept near by the prior learned from the other families, mostly too low; who is who stays unknown. With",
     "  so few phones in a crowd one device is 13 to 20 %, and one radio hears some of them once to six times in 18 minutes.",
     "- Of a whole day in one capture `count` still takes passers-by of one model that follow each other closely for one: 333 (292 to 372) of 481 heard in",
-    "  a simulated day of 500 shoppers. Visits and figures come from the live tracks (below), which do not.",
+    "  a simulated day (`ivizone-simulate day --shoppers 500`, `ivizone-agent count day.pcap`). Visits and figures come from the live tracks (below),",
+    "  which do not.",
+    "- `count` states the middle of what is likely, `explain` numbers the devices of the one best grouping, which V is of: the two may differ by some",
+    "  devices, mostly where phones are identical.",
+    "- How often a burst is placed on the right side of the door is told in [proximity.md](proximity.md), not here.",
     "- A phone whose kinds of scan name different hardware (one model here) is counted twice unless one address links them.",
     "- The other constants of the likelihood (docs/adr/0005-tracking.md) were chosen while looking at all 11 phones.",
     "",
