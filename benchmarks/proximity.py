@@ -219,7 +219,7 @@ NOTES = (
     "  phones' probe requests; neighbours who stay for hours behind a wall are not in them, and one who is heard as loud as a customer",
     "  is taken for one.",
     "- A deep store between two streets (`corner`) has customers in its far end who are as soft as passers-by at the window: no curve",
-    "  parts them; a second access point does.",
+    "  parts them; a second access point at that end should, which is not measured here.",
     "- One phone walks. What it is louder or softer than others by moves the threshold of that store, and is most of what is left: in a",
     "  single store the error may be several times the mean. Walk with three phones (`calibrate --inside A B C --outside A B C`).",
 )
