@@ -28,7 +28,7 @@ from agent.tracking.bursts import Burst
 from agent.tracking.tracker import DeviceEstimate, Tracker, TrackingSettings
 from agent.wire.codec import encode_batch
 from agent.wire.limits import LINK_BYTES, SPEC_VERSION
-from agent.wire.model import AddressKind, Batch, ClockState, Header, LegalMode, Sighting, WindowEstimate, ZoneCount
+from agent.wire.model import Batch, ClockState, Header, LegalMode, Sighting, WindowEstimate, ZoneCount
 
 SECOND_US = 1_000_000
 DAY_US = 86_400 * SECOND_US
@@ -328,8 +328,6 @@ class Pipeline:
             track = burst.track
             if burst.channel is not None:
                 heard[burst.channel] = heard.get(burst.channel, 0) + burst.frames
-            if burst.is_associated:
-                track.kind = AddressKind.ASSOCIATED
             share = None
             zone = None
             if burst.rssi:

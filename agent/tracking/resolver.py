@@ -137,6 +137,8 @@ class Resolver:
         for other in map(self._hardware, named[:-1]):
             if other != first:
                 self._same_hardware[other] = first
+        if len(self._same_hardware) >= MAX_ADDRESSES:
+            self._same_hardware.clear()
         if len(self._hardware_of) >= MAX_ADDRESSES // 2:
             self._hardware_of.clear()
         self._hardware_of[burst.address] = first

@@ -188,6 +188,8 @@ class Tracker:
         bursts.sort(key=lambda burst: (burst.first_us, burst.address))
         for burst in bursts:
             burst.track = track = self._track_of(burst)
+            if burst.is_associated:
+                track.kind = AddressKind.ASSOCIATED  # at once: nothing of this batch may be guessed into it either
             if len(self._window) < self.settings.max_tracks:
                 self._window[track.number] = track
             self._remember(burst.address, track)

@@ -284,6 +284,17 @@ def test_beyond_its_room_the_resolver_settles_the_models_silent_for_longest(monk
     assert len(set(devices)) == 12
 
 
+def test_an_address_that_names_ever_other_hardware_does_not_fill_the_memory(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(resolver_module, "MAX_ADDRESSES", 20)
+    tracker, resolver = Tracker(TrackingSettings()), Resolver()
+    for n in range(60):
+        elements = ELEMENTS.replace(RATES, RATES[:-1] + bytes((0x20 + n,)))
+        resolver.take(tracker.advance(n * 3 * S))
+        tracker.observe(ProbeRequest(local(1), n, -60, 6, elements), n * 3 * S)
+
+        assert len(resolver._same_hardware) <= 21
+
+
 def test_a_multitude_leaves_no_more_than_the_room_for_scans(monkeypatch: pytest.MonkeyPatch):
     """600 addresses of one model, with a fraction of the room."""
     monkeypatch.setattr(resolver_module, "MAX_SCANS", 60)

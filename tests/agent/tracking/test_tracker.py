@@ -74,6 +74,19 @@ def test_two_bursts_at_one_time_are_two_devices():
     assert len(set(tracks_of(Tracker(TrackingSettings()), heard))) == 2
 
 
+def test_nothing_is_guessed_into_a_track_in_the_second_in_which_it_joins():
+    """Word that a device joined, and a scan of another phone of its model at its level, are decided together."""
+    tracker = Tracker(TrackingSettings())
+    tracks_of(tracker, [(60 * S * n, request(local(n), sequence=100 + 12 * n)) for n in range(8)])
+    tracker.observe(ProbeRequest(local(7), None, None, None, None), 480 * S).is_associated = True
+    tracker.observe(request(local(9), sequence=200), 480 * S + 200_000)
+
+    joined, scanned = tracker.flush()
+
+    assert joined.track.kind is AddressKind.ASSOCIATED
+    assert scanned.track is not joined.track
+
+
 def test_a_device_silent_beyond_the_timeout_comes_back_as_another():
     settings = TrackingSettings(track_timeout_s=600)
     heard = [(0, request(local(1))), (700 * S, request(local(2)))]
