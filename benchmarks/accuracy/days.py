@@ -187,8 +187,9 @@ def page(found: dict[str, list[list[Figure]]], command: str, shoppers: int) -> s
         "What falls short: the simulator's phones keep their rhythm better than real ones do (the crowds above are of real ones), and a walk",
         "with one phone moves the threshold by what that phone is louder or softer than others: the three worst days are those with the three most",
         "extreme thresholds, which fits that cause and does not prove it. The intervals of counts are wider than need be; that of the median",
-        "dwell knows only the sample, not the ends of",
-        "a stay, and is too narrow.",
+        "dwell knows only the sample, not the ends of a stay, and is too narrow. The simulator is kinder in more than rhythm: each phone sends one list",
+        "of elements in which nothing but the channel changes, no frame leaks in from a neighbouring channel, no level is a driver's mistake, nobody",
+        "joins the Wi-Fi, and everybody carries one phone.",
     ]
     return "\n".join(lines) + "\n"
 
