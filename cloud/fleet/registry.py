@@ -175,6 +175,7 @@ class Fleet:
                 "software": software,
             }
             connection.execute(insert(agents), row)
+            self._note(connection, site.merchant, agent, "agent_enrolled", site.site)
         return agent, site_of(site)
 
     def agent(self, name: str) -> AgentRecord | None:

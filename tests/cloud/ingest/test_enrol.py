@@ -11,10 +11,12 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sqlalchemy import select
 from support.batches import KEY, signed
 from support.clouds import HOUR_MS, NOON_MS, PUBLIC_KEY, Clock, Cloud, heard, served, stay
 
 from cloud.accounts.viewer import of_role
+from cloud.databases.tables import audit
 from cloud.domain.site import Site
 from cloud.fleet.desk import Desk
 
@@ -96,6 +98,14 @@ def test_a_token_spent_by_many_at_once_is_spent_once(cloud, http):
         statuses = list(pool.map(lambda _: http.post("/v1/enrol", json=body).status_code, range(8)))
 
     assert sorted(statuses) == [201] + [401] * 7
+
+
+def test_an_enrolment_is_in_the_audit(cloud, http):
+    answer = http.post("/v1/enrol", json=request(cloud.embedded.fleet.make_token("shop")))
+    name = answer.json()["agent"]
+    with cloud.embedded.database.connect() as connection:
+        row = connection.execute(select(audit.c.action, audit.c.subject).where(audit.c.login == name)).one()
+    assert tuple(row) == ("agent_enrolled", "shop")
 
 
 @pytest.mark.parametrize(("after_ms", "status"), [(DAY_MS - 1, 201), (DAY_MS, 401)])
