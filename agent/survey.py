@@ -40,6 +40,8 @@ class Survey:
     frames: int = 0
     probe_requests: int = 0
     skipped: dict[str, int] = field(default_factory=dict)
+    steps_back: int = 0
+    """How often a frame lay more than a minute before the one in front of it: the clock was set, or the capture is out of order."""
 
     def __post_init__(self) -> None:
         self.tracker = Tracker(self.tracking)
@@ -71,6 +73,7 @@ class Survey:
             if frame.time_us + shift_us < now_us - CLOCK_STEP_US:
                 self._place(tracker.flush())  # the clock was set back: for the tracker time goes on from here
                 shift_us = now_us - frame.time_us
+                self.steps_back += 1
             now_us = max(now_us, frame.time_us + shift_us)
             if now_us >= next_us:
                 self._place(tracker.advance(now_us))

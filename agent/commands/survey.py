@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import time
 from typing import Any
 
@@ -34,7 +35,7 @@ def count(options: argparse.Namespace) -> int:
         devices_in_words = "1 device" if estimate.devices == 1 else f"{estimate.devices:.0f} devices"
         print(f"{devices_in_words} ({estimate.low:.0f} to {estimate.high:.0f}, 90 % interval)")
         print(f"from {survey.probe_requests:,} probe requests in {survey.frames:,} frames")
-    return _end_survey(source)
+    return _end_survey(source, survey)
 
 
 def explain(options: argparse.Namespace) -> int:
@@ -68,7 +69,7 @@ def explain(options: argparse.Namespace) -> int:
                 "p_inside": None if share is None else round(share, 3),
             }
             print(json.dumps(row) if options.format == "ndjson" else _row_in_words(row))
-    return _end_survey(source)
+    return _end_survey(source, survey)
 
 
 def _row_in_words(row: dict[str, Any]) -> str:
@@ -83,6 +84,12 @@ def _row_in_words(row: dict[str, Any]) -> str:
     )
 
 
-def _end_survey(source: Source) -> int:
+def _end_survey(source: Source, survey: Survey) -> int:
     source.close()
+    if survey.steps_back > 1:
+        print(
+            f"ivizone-agent: time went back by more than a minute {survey.steps_back:,} times. Where no clock was set so often, the frames "
+            "are out of order and the count is wrong: put them in order first (reordercap, of Wireshark)",
+            file=sys.stderr,
+        )
     return report_troubles(list(getattr(source, "troubles", ())))

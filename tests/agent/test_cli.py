@@ -245,6 +245,16 @@ def test_count_for_people(cli: Any, capture: Path):
     assert "2 devices (" in cli("count", capture).out
 
 
+@pytest.mark.parametrize(("order", "times"), [(1, None), (-1, 3)])
+def test_frames_out_of_order_are_said(cli: Any, tmp_path: Path, order: int, times: int | None):
+    """A clock that is set is one step back; a capture that lies backwards is many, and counted wrongly."""
+    air = [(T0_US + minute * 120_000_000, heard(LOCAL)) for minute in range(4)][::order]
+    ran = cli("count", write(tmp_path / "air.pcap", pcap(air)))
+
+    assert ran.code == 0
+    assert (f"went back by more than a minute {times} times" in ran.err) if times else ran.err == ""
+
+
 def test_a_capture_without_frames_holds_no_device(cli: Any, tmp_path: Path):
     empty = write(tmp_path / "quiet.pcap", pcap([]))
 

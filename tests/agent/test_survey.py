@@ -40,6 +40,7 @@ def test_a_clock_set_back_between_captures_closes_what_was_open():
     assert len({id(burst) for burst in bursts}) == 4
     assert {burst.track.number for burst in bursts} == {0}
     assert survey.tracker.estimate().devices == 1
+    assert survey.steps_back == 1
 
 
 @given(
