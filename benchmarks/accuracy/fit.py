@@ -46,14 +46,19 @@ def main() -> int:
     parser.add_argument("phones", type=Path, help="folder of <model>/<start>-<mode>-ch<channel>.pcap")
     folder = parser.parse_args().phones
     run.load(folder)
+    known = run.phones_loaded()
+    if not known:
+        print(run.NO_CAPTURES.format(folder), file=sys.stderr)
+        return 4
     pairs = list(product(WEIGHTS, BONUSES))
     losses: dict[str, dict[tuple[float, float], float]] = {}
     coverage: dict[str, dict[tuple[float, float], float]] = {}
     with ProcessPoolExecutor(os.cpu_count(), initializer=run.load, initargs=(folder,)) as pool:
-        for name, phones in subsets(run.phones_loaded()).items():
+        for name, phones in subsets(known).items():
             cases = run.cases_of(phones, CROWDS, pool)
-            losses[name] = {pair: run.loss_of(cases, *pair) for pair in pairs}
-            coverage[name] = {pair: fmean(held for _, held in run.errors_of(cases, *pair).values()) for pair in pairs}
+            errors = {pair: run.errors_of(cases, *pair) for pair in pairs}
+            losses[name] = {pair: run.loss_of(judged) for pair, judged in errors.items()}
+            coverage[name] = {pair: fmean(held for _, held in judged.values()) for pair, judged in errors.items()}
     best = {name: min(of_pair.values()) for name, of_pair in losses.items()}
     regrets = sorted((fmean(losses[name][pair] / best[name] for name in losses), pair) for pair in pairs)
     print(

@@ -3,7 +3,7 @@
 For every identical phone of a crowd it knows the median and spread of its strongest level on each path, and how many bursts it sends, and
 gives each burst to the likeliest of them; of all other phones it knows everything. A path is the channel that a radio listened on and the
 channel that the phone says it sent on (DS Parameter Set, IEEE 802.11-2020 9.4.2.4): frames leak into neighbouring channels, each by
-its own number of decibels. What it confuses, no reader of single bursts' levels can tell apart. It knows no clock and no counter, so a phone that
+its own number of decibels. What it confuses, levels of single bursts hardly part. It knows no clock and no counter, so a phone that
 keeps either can be told apart all the same.
 """
 
@@ -23,14 +23,14 @@ from benchmarks.accuracy.ways import Result, bursts_of, score
 
 LEAST_SPREAD_DB = 1.0
 USUAL_SPREAD_DB = 1.5
-"""Of a path heard three times or less."""
-FEWEST = 4
+FEWEST_FOR_SPREAD = 4
+"""Levels from which on a path has a spread of its own, and not the usual one."""
 STRAY_COST = 8.0
 """At most this for a level far off; half of it for a path on which the phone was not heard otherwise."""
-Path = tuple[int | None, int | None]
+RadioPath = tuple[int | None, int | None]
 """The channel heard on, and the channel sent on, None where the frame does not say."""
-Levels = Mapping[Path, tuple[float, float]]
-"""Path -> median and standard deviation in dB."""
+Levels = Mapping[RadioPath, tuple[float, float]]
+"""RadioPath -> median and standard deviation in dB."""
 
 
 def model_of(crowd: Crowd) -> str:
@@ -42,7 +42,7 @@ def knows_the_levels(crowd: Crowd) -> Score:
     """The crowd as the oracle divides it."""
     bursts, _ = bursts_of(crowd, lambda _: None)
     owner: dict[int, int] = {}
-    strongest: dict[int, dict[Path, int]] = {}
+    strongest: dict[int, dict[RadioPath, int]] = {}
     for burst, (_, request, device) in zip(bursts, crowd.frames, strict=True):
         owner[id(burst)] = device
         own = strongest.setdefault(id(burst), {})
@@ -70,8 +70,8 @@ def _sent_on(request: ProbeRequest) -> int | None:
     return None
 
 
-def _levels(bursts: Sequence[Mapping[Path, int]]) -> Levels:
-    heard: dict[Path, list[int]] = {}
+def _levels(bursts: Sequence[Mapping[RadioPath, int]]) -> Levels:
+    heard: dict[RadioPath, list[int]] = {}
     for strongest in bursts:
         for path, level in strongest.items():
             heard.setdefault(path, []).append(level)
@@ -79,10 +79,10 @@ def _levels(bursts: Sequence[Mapping[Path, int]]) -> Levels:
 
 
 def _spread(levels: Sequence[int]) -> float:
-    return USUAL_SPREAD_DB if len(levels) < FEWEST else max(LEAST_SPREAD_DB, pstdev(levels))
+    return USUAL_SPREAD_DB if len(levels) < FEWEST_FOR_SPREAD else max(LEAST_SPREAD_DB, pstdev(levels))
 
 
-def _fit(levels: Levels, strongest: Mapping[Path, int]) -> float:
+def _fit(levels: Levels, strongest: Mapping[RadioPath, int]) -> float:
     """Log likelihood of a burst's levels, but for a constant."""
     fit = 0.0
     for path, level in strongest.items():

@@ -36,6 +36,7 @@ WORDS = {
     "identical": "mostly identical: all sessions of one iPhone or Pixel, and two others",
     "walk-in": "walk-in: phones that come and go over an hour",
 }
+NO_CAPTURES = "{}: holds no captures <model>/<start>-<mode>-ch<channel>.pcap"
 CROSSED_KINDS = ("different", "twins", "identical")
 Kind = tuple[str, int]
 """Kind of crowd, and how many radios heard it."""
@@ -69,7 +70,7 @@ def main() -> int:
     load(options.phones)
     phones = phones_loaded()
     if not phones:
-        print(f"{options.phones}: holds no captures <model>/<start>-<mode>-ch<channel>.pcap", file=sys.stderr)
+        print(NO_CAPTURES.format(options.phones), file=sys.stderr)
         return 4
     with ProcessPoolExecutor(os.cpu_count(), initializer=load, initargs=(options.phones,)) as pool:
         scores = {(kind, radios): _scores(kind, radios, options.crowds, pool) for kind in KINDS for radios in (1, 3)}
@@ -124,7 +125,7 @@ def _crossed(phones: Sequence[str], crowds: int, pool: Executor) -> list[tuple[s
     cases = [cases_of(half, crowds, pool) for half in (phones[::2], phones[1::2])]
     rows = []
     for fitted, judged, name in ((0, 1, "first half"), (1, 0, "second half")):
-        weight, bonus = min(product(WEIGHTS, BONUSES), key=lambda pair: loss_of(cases[fitted], *pair))
+        weight, bonus = min(product(WEIGHTS, BONUSES), key=lambda pair: loss_of(errors_of(cases[fitted], *pair)))
         rows.append(
             (f"fitted on the {name}, judged on the other", weight, bonus, errors_of(cases[judged], weight, bonus))
         )
@@ -171,9 +172,9 @@ def errors_of(cases: Sequence[Case], weight: float, bonus: float) -> Judged:
     return {kind: (fmean(e for e, _ in errors), fmean(c for _, c in errors)) for kind, errors in found.items()}
 
 
-def loss_of(cases: Sequence[Case], weight: float, bonus: float) -> float:
+def loss_of(errors: Judged) -> float:
     """Sum of the errors, each as a multiple of what it may be."""
-    return sum(error / TARGETS[kind] for (kind, _), (error, _) in errors_of(cases, weight, bonus).items())
+    return sum(error / TARGETS[kind] for (kind, _), (error, _) in errors.items())
 
 
 # --- the page ---------------------------------------------------------------------------------------------------------------
@@ -202,7 +203,7 @@ def _page(
         f"Over all crowds the count is off by {_percent(fmean(abs(s.error) for s in ours))} % on average, and the stated 90 % interval holds the truth in "
         f"{_percent(fmean(s.is_covered for s in ours))} % of them: in {_percent(min(by_kind))} to {_percent(max(by_kind))} % by kind and radios, and in "
         f"{_percent(min(unseen))} and {_percent(max(unseen))} % of small crowds of",
-        "phones that its two fitted constants had not seen (cross-validation, below). Crowds are drawn again and again from the same sessions, so they are",
+        "phones unseen by the two constants, where these were fitted on the other phones (cross-validation, below). Crowds are drawn again and again from the same sessions, so they are",
         "no independent trials, and these shares are less sure than so many crowds would make them.",
         "",
     ]
@@ -234,7 +235,7 @@ def _limits_section(limits: Sequence[Limit]) -> list[str]:
         "",
         "The crowds of mostly identical phones by their model, beside an oracle that is told each phone's number of bursts, and its true level and spread",
         "on each path, from the channel that the frame says it was sent on to that of the radio (benchmarks/accuracy/oracle.py). What the oracle confuses,",
-        "no level of a single burst parts: what is left are clocks and counters, if the model keeps any, and bursts that belong to one scan.",
+        "levels of single bursts hardly part: what is left are clocks and counters, if the model keeps any, and bursts that belong to one scan.",
         "",
         "| model | radios | crowds | V per address, oracle | ours | V per frame, oracle | ours | our count error | bias | coverage |",
         "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
@@ -253,8 +254,8 @@ def _crossed_section(crossed: Sequence[tuple[str, float, float, Judged]]) -> lis
         "## Cross-validation by phone",
         "",
         "Evidence weight and hidden bonus fitted on one half of the phones, count error on crowds of the other half (behind the kind: how many radios);",
-        "then the shipped ones, which lose least on average over seven subsets of the phones (`python -m benchmarks.accuracy.fit PHONES`). These crowds are",
-        "small, 5 or 6 phones and twice as many twins, so one phone is up to a fifth.",
+        "then the shipped ones, chosen on all phones: they lose least on average over seven subsets of them (`python -m benchmarks.accuracy.fit PHONES`), so their rows are",
+        "no cross-validation. These crowds are small, 5 or 6 phones and twice as many twins, so one phone is up to a fifth.",
         "",
         f"| | weight | bonus | {' | '.join(f'{kind}, {radios}' for kind, radios in kinds)} | coverage |",
         "| --- | ---: | ---: |" + " ---: |" * (len(kinds) + 1),
