@@ -203,8 +203,8 @@ def _page(
         f"Over all crowds the count is off by {_percent(fmean(abs(s.error) for s in ours))} % on average, and the stated 90 % interval holds the truth in "
         f"{_percent(fmean(s.is_covered for s in ours))} % of them: in {_percent(min(by_kind))} to {_percent(max(by_kind))} % by kind and radios, and in "
         f"{_percent(min(unseen))} and {_percent(max(unseen))} % of small crowds of",
-        "phones unseen by the two constants, where these were fitted on the other phones (cross-validation, below). Crowds are drawn again and again from the same sessions, so they are",
-        "no independent trials, and these shares are less sure than so many crowds would make them.",
+        "phones unseen by the two constants, where these were fitted on the other phones (cross-validation, below). Crowds are drawn",
+        "again and again from the same sessions, so they are no independent trials, and these shares are less sure than so many crowds would make them.",
         "",
     ]
     for (kind, radios), ways in scores.items():
@@ -254,8 +254,8 @@ def _crossed_section(crossed: Sequence[tuple[str, float, float, Judged]]) -> lis
         "## Cross-validation by phone",
         "",
         "Evidence weight and hidden bonus fitted on one half of the phones, count error on crowds of the other half (behind the kind: how many radios);",
-        "then the shipped ones, chosen on all phones: they lose least on average over seven subsets of them (`python -m benchmarks.accuracy.fit PHONES`), so their rows are",
-        "no cross-validation. These crowds are small, 5 or 6 phones and twice as many twins, so one phone is up to a fifth.",
+        "then the shipped ones, chosen on all phones: they lose least on average over seven subsets of them (`python -m benchmarks.accuracy.fit PHONES`),",
+        "so their rows are no cross-validation. These crowds are small, 5 or 6 phones and twice as many twins, so one phone is up to a fifth.",
         "",
         f"| | weight | bonus | {' | '.join(f'{kind}, {radios}' for kind, radios in kinds)} | coverage |",
         "| --- | ---: | ---: |" + " ---: |" * (len(kinds) + 1),
