@@ -16,7 +16,7 @@ from itertools import product
 from pathlib import Path
 from statistics import fmean
 
-from benchmarks.accuracy import run
+from benchmarks.accuracy.crossing import NO_CAPTURES, cases_of, errors_of, load, loss_of, phones_loaded
 
 WEIGHTS = (0.1, 0.12, 0.15, 0.2, 0.25, 0.3)
 BONUSES = (0.15, 0.3, 0.45, 0.6, 0.75, 0.9)
@@ -45,19 +45,19 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("phones", type=Path, help="folder of <model>/<start>-<mode>-ch<channel>.pcap")
     folder = parser.parse_args().phones
-    run.load(folder)
-    known = run.phones_loaded()
+    load(folder)
+    known = phones_loaded()
     if not known:
-        print(run.NO_CAPTURES.format(folder), file=sys.stderr)
+        print(NO_CAPTURES.format(folder), file=sys.stderr)
         return 4
     pairs = list(product(WEIGHTS, BONUSES))
     losses: dict[str, dict[tuple[float, float], float]] = {}
     coverage: dict[str, dict[tuple[float, float], float]] = {}
-    with ProcessPoolExecutor(os.cpu_count(), initializer=run.load, initargs=(folder,)) as pool:
+    with ProcessPoolExecutor(os.cpu_count(), initializer=load, initargs=(folder,)) as pool:
         for name, phones in subsets(known).items():
-            cases = run.cases_of(phones, CROWDS, pool)
-            errors = {pair: run.errors_of(cases, *pair) for pair in pairs}
-            losses[name] = {pair: run.loss_of(judged) for pair, judged in errors.items()}
+            cases = cases_of(phones, CROWDS, pool)
+            errors = {pair: errors_of(cases, *pair) for pair in pairs}
+            losses[name] = {pair: loss_of(judged) for pair, judged in errors.items()}
             coverage[name] = {pair: fmean(held for _, held in judged.values()) for pair, judged in errors.items()}
     best = {name: min(of_pair.values()) for name, of_pair in losses.items()}
     regrets = sorted((fmean(losses[name][pair] / best[name] for name in losses), pair) for pair in pairs)

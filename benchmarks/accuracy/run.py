@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor
 from functools import partial
 from itertools import product
@@ -17,47 +17,20 @@ from pathlib import Path
 from random import Random
 from statistics import fmean
 
-from agent.tracking.counting import EVIDENCE_WEIGHT, HIDDEN_BONUS, count, family_sizes, total
-from agent.tracking.estimate import DeviceEstimate
-from agent.tracking.resolver import Resolver
-from benchmarks.accuracy.crowds import KINDS, Crowd, Session, load_sessions
+from benchmarks.accuracy.crossing import CROSSED_KINDS, NO_CAPTURES, SESSIONS, Judged, crossed, load, phones_loaded
+from benchmarks.accuracy.crowds import KINDS
 from benchmarks.accuracy.oracle import knows_the_levels, model_of
 from benchmarks.accuracy.paper import with_crowds
 from benchmarks.accuracy.picture import picture
 from benchmarks.accuracy.scores import Score, Summary, summary
-from benchmarks.accuracy.ways import OURS, WAYS, bursts_of, score
+from benchmarks.accuracy.ways import OURS, WAYS, score
 
-TARGETS = {"different": 0.08, "twins": 0.05, "identical": 0.08, "walk-in": 0.08}
-WEIGHTS = (0.1, 0.15, 0.2, 0.25, 0.4, 0.7)
-BONUSES = (0.0, 0.15, 0.3, 0.45, 0.6, 0.9)
 WORDS = {
     "different": "different phones: one session of each of 11",
     "twins": "twins: two sessions of every phone, 22 devices",
     "identical": "mostly identical: all sessions of one iPhone or Pixel, and two others",
     "walk-in": "walk-in: phones that come and go over an hour",
 }
-NO_CAPTURES = "{}: holds no captures <model>/<start>-<mode>-ch<channel>.pcap"
-CROSSED_KINDS = ("different", "twins", "identical")
-Kind = tuple[str, int]
-"""Kind of crowd, and how many radios heard it."""
-Case = tuple[Kind, int, list[dict[int, float]]]
-"""What kind of crowd, true number of devices, and the resolver's curves."""
-_sessions: list[Session] = []
-"""Of this process: each reads them once."""
-
-
-def load(phones: Path) -> None:
-    """Read the sessions of a folder, once for each process."""
-    _sessions[:] = load_sessions(phones)
-
-
-def phones_loaded() -> list[str]:
-    """Names of the phones that were read, sorted."""
-    return sorted({session.phone for session in _sessions})
-
-
-def _of(phones: Collection[str]) -> list[Session]:
-    return [session for session in _sessions if session.phone in phones]
 
 
 def main() -> int:
@@ -75,7 +48,7 @@ def main() -> int:
     with ProcessPoolExecutor(os.cpu_count(), initializer=load, initargs=(options.phones,)) as pool:
         scores = {(kind, radios): _scores(kind, radios, options.crowds, pool) for kind in KINDS for radios in (1, 3)}
         limits = [limit for radios in (1, 3) for limit in _limits(radios, options.crowds, pool)]
-        page = _page(scores, _crossed(phones, max(4, options.crowds // 2), pool), limits, options.crowds)
+        page = _page(scores, crossed(phones, max(4, options.crowds // 2), pool), limits, options.crowds)
     if options.write is None:
         print(page)
         return 0
@@ -92,7 +65,7 @@ def _scores(kind: str, radios: int, crowds: int, pool: Executor) -> dict[str, li
 
 
 def _scores_of_crowd(kind: str, radios: int, seed: int) -> dict[str, Score]:
-    crowd = KINDS[kind](_sessions, Random(seed), radios)
+    crowd = KINDS[kind](SESSIONS, Random(seed), radios)
     return {name: score(crowd, way(crowd)) for name, way in WAYS.items()}
 
 
@@ -112,69 +85,8 @@ def _limits(radios: int, crowds: int, pool: Executor) -> list[Limit]:
 
 
 def _limit_of_crowd(radios: int, seed: int) -> tuple[str, Score, Score]:
-    crowd = KINDS["identical"](_sessions, Random(seed), radios)
+    crowd = KINDS["identical"](SESSIONS, Random(seed), radios)
     return model_of(crowd), knows_the_levels(crowd), score(crowd, WAYS[OURS](crowd))
-
-
-# --- cross-validation by phone --------------------------------------------------------------------------------------------
-
-
-def _crossed(phones: Sequence[str], crowds: int, pool: Executor) -> list[tuple[str, float, float, Judged]]:
-    """Fit on one half, judge on the other: (what was fitted on, weight, bonus, errors by kind)."""
-    print("crossed by phone", file=sys.stderr)
-    cases = [cases_of(half, crowds, pool) for half in (phones[::2], phones[1::2])]
-    rows = []
-    for fitted, judged, name in ((0, 1, "first half"), (1, 0, "second half")):
-        weight, bonus = min(product(WEIGHTS, BONUSES), key=lambda pair: loss_of(errors_of(cases[fitted], *pair)))
-        rows.append(
-            (f"fitted on the {name}, judged on the other", weight, bonus, errors_of(cases[judged], weight, bonus))
-        )
-    for judged, name in ((0, "first half"), (1, "second half")):
-        errors = errors_of(cases[judged], EVIDENCE_WEIGHT, HIDDEN_BONUS)
-        rows.append((f"as shipped, judged on the {name}", EVIDENCE_WEIGHT, HIDDEN_BONUS, errors))
-    return rows
-
-
-Judged = Mapping[Kind, tuple[float, float]]
-"""Kind of crowd -> mean absolute count error and coverage."""
-
-
-def cases_of(phones: Sequence[str], crowds: int, pool: Executor) -> list[Case]:
-    """Crowds of some of the phones, each with its truth and what the resolver says of it."""
-    wanted = list(product(CROSSED_KINDS, (1, 3), range(10_000, 10_000 + crowds)))
-    return list(pool.map(partial(_case, phones), wanted))
-
-
-def _case(phones: Sequence[str], wanted: tuple[str, int, int]) -> Case:
-    kind, radios, seed = wanted
-    crowd = KINDS[kind](_of(phones), Random(seed), radios)
-    return (kind, radios), crowd.devices, _curves(crowd)
-
-
-def _curves(crowd: Crowd) -> list[dict[int, float]]:
-    resolver = Resolver()
-    bursts_of(crowd, resolver.take)
-    resolver.resolve()
-    return resolver.curves
-
-
-def _estimate(curves: list[dict[int, float]], weight: float, bonus: float) -> DeviceEstimate:
-    return count(total(family_sizes(curves, weight, bonus)))
-
-
-def errors_of(cases: Sequence[Case], weight: float, bonus: float) -> Judged:
-    """Mean absolute count error and coverage, by kind of crowd and number of radios."""
-    found: dict[Kind, list[tuple[float, bool]]] = {}
-    for kind, truth, curves in cases:
-        estimate = _estimate(curves, weight, bonus)
-        is_covered = estimate.low <= truth <= estimate.high
-        found.setdefault(kind, []).append((abs(estimate.devices / truth - 1.0), is_covered))
-    return {kind: (fmean(e for e, _ in errors), fmean(c for _, c in errors)) for kind, errors in found.items()}
-
-
-def loss_of(errors: Judged) -> float:
-    """Sum of the errors, each as a multiple of what it may be."""
-    return sum(error / TARGETS[kind] for (kind, _), (error, _) in errors.items())
 
 
 # --- the page ---------------------------------------------------------------------------------------------------------------
@@ -182,13 +94,13 @@ def loss_of(errors: Judged) -> float:
 
 def _page(
     scores: Mapping[tuple[str, int], Mapping[str, list[Score]]],
-    crossed: Sequence[tuple[str, float, float, Judged]],
+    rows: Sequence[tuple[str, float, float, Judged]],
     limits: Sequence[Limit],
     crowds: int,
 ) -> str:
     ours = [s for ways in scores.values() for s in ways[OURS]]
     by_kind = [fmean(s.is_covered for s in ways[OURS]) for ways in scores.values()]
-    unseen = [fmean(covered for _, covered in errors.values()) for _, _, _, errors in crossed[:2]]
+    unseen = [fmean(covered for _, covered in errors.values()) for _, _, _, errors in rows[:2]]
     lines = [
         "# Accuracy",
         "",
@@ -211,7 +123,7 @@ def _page(
         lines += [f"## {WORDS[kind]} ({'one radio' if radios == 1 else 'three radios'})", "", HEAD, RULE]
         lines += [_row(name, summary(found)) for name, found in ways.items()]
         lines.append("")
-    lines += [*_limits_section(limits), *_crossed_section(crossed), *NOTES]
+    lines += [*_limits_section(limits), *_crossed_section(rows), *NOTES]
     return "\n".join(lines)
 
 
@@ -248,7 +160,7 @@ def _limits_section(limits: Sequence[Limit]) -> list[str]:
     return [*lines, ""]
 
 
-def _crossed_section(crossed: Sequence[tuple[str, float, float, Judged]]) -> list[str]:
+def _crossed_section(rows: Sequence[tuple[str, float, float, Judged]]) -> list[str]:
     kinds = list(product(CROSSED_KINDS, (1, 3)))
     lines = [
         "## Cross-validation by phone",
@@ -260,7 +172,7 @@ def _crossed_section(crossed: Sequence[tuple[str, float, float, Judged]]) -> lis
         f"| | weight | bonus | {' | '.join(f'{kind}, {radios}' for kind, radios in kinds)} | coverage |",
         "| --- | ---: | ---: |" + " ---: |" * (len(kinds) + 1),
     ]
-    for name, weight, bonus, errors in crossed:
+    for name, weight, bonus, errors in rows:
         shares = " | ".join(f"{_percent(errors[kind][0])} %" for kind in kinds)
         coverage = fmean(covered for _, covered in errors.values())
         lines.append(f"| {name} | {weight} | {bonus} | {shares} | {_percent(coverage)} % |")
