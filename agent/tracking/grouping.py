@@ -48,8 +48,13 @@ class Path:
 
 
 def is_mixed(scan: Scan, habits: Habits) -> bool:
-    """True where two counters ran under one address at once: the numbers span more than one phone sends in a scan."""
-    if not habits.same.is_kept or len(scan.addresses) > 1 or scan.frames < 2:
+    """True where two counters ran under one address at once. A global address keeps one counter in any case, as long as a scan lasts."""
+    return (scan.is_global or habits.same.is_kept) and spans_counters(scan)
+
+
+def spans_counters(scan: Scan) -> bool:
+    """True where the numbers under one address span more than one phone sends in a scan."""
+    if len(scan.addresses) > 1 or scan.frames < 2:
         return False
     if scan.sequence_first is None or scan.sequence_last is None:
         return False

@@ -40,6 +40,10 @@ STUDENT = (0.0, *(lgamma((n + 1) / 2) - lgamma(n / 2) - 0.5 * log(n * pi) for n 
 """Logarithm of a Student density's constant, by degrees of freedom."""
 WEAKER_COST, STRONGER_COST, FURTHER_COST = -7.0, -12.0, -2.0
 """At most this for a scan of which only leaked frames were heard (weaker), for the opposite, and for each further radio."""
+NOWHERE = -1000.0
+"""No stray level to remember."""
+MOVED_WITHIN_DB, MOVED_COST = 4.0, 1.0
+"""Two scans far off that agree within this are no accident: somebody took the phone elsewhere. What that costs beside the first of them."""
 
 ADDRESS_COST = 10.0
 """For each address of a device: two sets that share one have it in common. About log(20,000)."""
@@ -80,7 +84,10 @@ def presence(number: int, first_us: int, last_us: int) -> float:
 
 
 def _levels(scans: Sequence[Scan], variance: float) -> float:
-    """Each radio's levels by a Student distribution whose centre follows the last scans and whose width is learned."""
+    """Each radio's levels by a Student distribution whose centre follows the last scans and whose width is learned.
+
+    One that is far off costs no more than a scan of leaked frames; two that agree have moved the phone.
+    """
     evidence = 0.0
     states: dict[int, list[float]] = {}
     for scan in scans:
@@ -89,9 +96,9 @@ def _levels(scans: Sequence[Scan], variance: float) -> float:
             state = states.get(channel)
             if state is None:
                 evidence -= LEVEL_RANGE_COST
-                states[channel] = [1.0, float(level), VARIANCE_WEIGHT, VARIANCE_WEIGHT * variance]
+                states[channel] = [1.0, float(level), VARIANCE_WEIGHT, VARIANCE_WEIGHT * variance, NOWHERE]
                 continue
-            known, centre, degrees, squares = state
+            known, centre, degrees, squares, stray = state
             error = level - centre
             width = (squares / degrees + QUANTUM_VARIANCE) * (1.0 + 1.0 / known)
             fit = STUDENT[int(degrees)] - 0.5 * log(
@@ -103,15 +110,20 @@ def _levels(scans: Sequence[Scan], variance: float) -> float:
                 known = state[0] = min(MEMORY_SCANS, known + 1.0)
                 state[1] = centre + error / known
                 state[3] = squares + error * error * (known - 1.0) / known
+                state[4] = NOWHERE
                 if degrees < MOST_DEGREES:
                     state[2] = degrees + 1.0
                 else:
                     state[3] *= MOST_DEGREES / (MOST_DEGREES + 1)
-                continue
-            evidence += max(worst, FURTHER_COST) if has_strayed else worst
-            has_strayed = True
-            if error > 0 and known <= 2.0:
-                state[1] = float(level)  # the first was of leaked frames
+            elif abs(level - stray) <= MOVED_WITHIN_DB:
+                evidence -= LEVEL_RANGE_COST + MOVED_COST  # a level of its own, as at first
+                state[0], state[1], state[4] = 2.0, (level + stray) / 2.0, NOWHERE
+            else:
+                evidence += max(worst, FURTHER_COST) if has_strayed else worst
+                has_strayed = True
+                state[4] = float(level)
+                if error > 0 and known <= 2.0:
+                    state[1] = float(level)  # the first was of leaked frames
     return evidence
 
 

@@ -14,7 +14,7 @@ from itertools import pairwise
 from agent.tracking.bursts import Burst
 from agent.tracking.counting import Distribution, count, family_sizes, total
 from agent.tracking.estimate import DeviceEstimate
-from agent.tracking.grouping import Agglomeration, Path, chains, is_mixed, together
+from agent.tracking.grouping import Agglomeration, Path, chains, is_mixed, spans_counters, together
 from agent.tracking.habits import Habits
 from agent.tracking.likelihood import SHARED_ADDRESS, STILL_VARIANCE
 from agent.tracking.scans import Scan, Unit, gather
@@ -54,14 +54,16 @@ class _Family:
 
 @dataclass(frozen=True, slots=True)
 class _Division:
-    """A family's scans, as they were divided; ``mixed`` are those with two counters in one."""
+    """A family's scans, as they were divided; ``mixed`` are those that were left out of it, with two counters in one."""
 
     path: Path
     mixed: list[Scan]
+    is_shared: bool
+    """Two phones at least use one address."""
 
     def curve(self) -> dict[int, float]:
-        """Number of devices -> log evidence. Two counters at once under one address are two devices at least."""
-        if len(self.mixed) < FEWEST_MIXED:
+        """Number of devices -> log evidence."""
+        if not self.is_shared:
             return self.path.curve
         return {number: evidence for number, evidence in self.path.curve.items() if number > 1} or {2: 0.0}
 
@@ -171,16 +173,19 @@ class Resolver:
             family.scans = list(gather(family.scans))
             for scan in family.scans:
                 scan.hardware = None if scan.hardware is None else self._hardware(scan.hardware)
-            habits = Habits(family.scans)
+            # Two phones at once under one address would show a counter that jumps, where each alone runs on.
+            own = [scan for scan in family.scans if not (scan.is_global and spans_counters(scan))]
+            habits = Habits(own or family.scans)
             mixed = [scan for scan in family.scans if is_mixed(scan, habits)]
             plain = [scan for scan in family.scans if not is_mixed(scan, habits)]
+            is_shared = len(mixed) >= FEWEST_MIXED
             if not plain:
                 plain, mixed = mixed, []
-            prepared.append((chains(plain, habits), mixed, habits))
-        variance = restlessness([chain for units, _, _ in prepared for chain in units])
+            prepared.append((chains(plain, habits), mixed, is_shared, habits))
+        variance = restlessness([chain for units, *_ in prepared for chain in units])
         divisions = []
-        for units, mixed, habits in prepared:
-            divisions.append(_Division(in_stretches(units, habits, variance), mixed))
+        for units, mixed, is_shared, habits in prepared:
+            divisions.append(_Division(in_stretches(units, habits, variance), mixed, is_shared))
         return divisions
 
     def _number(self, division: _Division) -> None:

@@ -211,6 +211,29 @@ def test_one_address_with_two_counters_is_two_devices():
     assert resolved(heard)[0].devices == 2
 
 
+def test_two_phones_with_one_global_address_that_always_scan_at_once_are_two_devices():
+    """Every burst has frames of both, so what is learned from burst to burst says that nobody here keeps a counter."""
+    shared = bytes.fromhex("00005e005301")
+    heard = [
+        (60 * n + 0.02 * frame, ProbeRequest(shared, (first + 30 * n + frame) % 4096, -60, 6, ELEMENTS))
+        for n in range(12)
+        for frame, first in enumerate((700, 3100) if n % 2 else (3100, 700))
+    ]
+
+    assert resolved(heard)[0].devices == 2
+
+
+def test_a_phone_that_lay_elsewhere_at_first_is_one_device():
+    """Taken 20 dB away after its second scan, and its counter runs on."""
+    heard = counting_phone(100, begin=0, scans=2, rssi=-50)
+    heard += counting_phone(200, begin=60, scans=10, start_s=120, rssi=-70)
+
+    estimate, devices = resolved(heard)
+
+    assert estimate.devices == 1
+    assert len(set(devices)) == 1
+
+
 def test_scans_that_are_heard_only_from_a_neighbouring_channel_do_not_make_a_device():
     heard = resetting_phone(100, every_s=60, scans=15)
     heard += scan(900, local(900), sequence=77, rssi=-92)
