@@ -5,6 +5,7 @@ Everything follows from the seed: the same seed and settings give the same captu
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
 from random import Random
@@ -61,14 +62,26 @@ class Person:
         """Seconds spent inside."""
         return 0.0 if self.enters_s is None or self.exits_s is None else self.exits_s - self.enters_s
 
+    def is_inside(self, at_s: float) -> bool:
+        """Whether this person is in the store at a time, epoch seconds."""
+        return self.enters_s is not None and self.exits_s is not None and self.enters_s <= at_s < self.exits_s
+
 
 def simulate(settings: DaySettings) -> tuple[list[tuple[int, bytes]], dict[str, Any]]:
     """The frames (time in µs, captured bytes) in order of time, and the truth."""
+    people: list[Person] = []
+    frames: list[tuple[int, bytes]] = []
+    for person, heard in everybody(settings):
+        people.append(person)
+        frames += heard
+    frames.sort(key=lambda frame: frame[0])
+    return frames, truth(settings, people, len(frames))
+
+
+def everybody(settings: DaySettings) -> Iterator[tuple[Person, list[tuple[int, bytes]]]]:
+    """Each person of the day, and the frames (time in µs, captured bytes) that are heard of their phone."""
     random = Random(settings.seed)
-    midnight_s = (
-        datetime.combine(date.fromisoformat(settings.date), datetime.min.time(), UTC).timestamp()
-        - settings.utc_offset_min * 60
-    )
+    midnight_s = _midnight_s(settings)
     opens_s, closes_s = midnight_s + settings.opens_h * 3600, midnight_s + settings.closes_h * 3600
     people = [_shopper(random, settings, opens_s, closes_s) for _ in range(settings.shoppers)]
     people += [_staff(random, opens_s, closes_s) for _ in range(settings.staff)]
@@ -76,11 +89,16 @@ def simulate(settings: DaySettings) -> tuple[list[tuple[int, bytes]], dict[str, 
         Person("printer", PRINTER.name, midnight_s, midnight_s + DAY_S, midnight_s, midnight_s + DAY_S)
         for _ in range(settings.printers)
     ]
-    frames: list[tuple[int, bytes]] = []
     for number, person in enumerate(people):
+        frames: list[tuple[int, bytes]] = []
         _live(person, number, Random(f"{settings.seed}/{number}"), LAYOUTS[settings.layout], frames)
-    frames.sort(key=lambda frame: frame[0])
-    return frames, truth(settings, people, midnight_s, len(frames))
+        yield person, frames
+
+
+def _midnight_s(settings: DaySettings) -> float:
+    """Epoch seconds at which the local day begins."""
+    midnight = datetime.combine(date.fromisoformat(settings.date), datetime.min.time(), UTC)
+    return midnight.timestamp() - settings.utc_offset_min * 60
 
 
 def _shopper(random: Random, settings: DaySettings, opens_s: float, closes_s: float) -> Person:
@@ -115,15 +133,16 @@ def _live(person: Person, number: int, random: Random, layout: Layout, frames: l
 
 def _level_dbm(person: Person, position: Position, at_s: float) -> float:
     """How loud the person's phone is at a time."""
-    if person.enters_s is not None and person.exits_s is not None and person.enters_s <= at_s < person.exits_s:
+    if person.is_inside(at_s):
         return position.inside_dbm()
     if person.enters_s is None or person.exits_s is None:
         return position.outside_dbm(at_s - (person.arrives_s + person.leaves_s) / 2)
     return position.outside_dbm(at_s - (person.enters_s if at_s < person.enters_s else person.exits_s))
 
 
-def truth(settings: DaySettings, people: list[Person], midnight_s: float, frames: int) -> dict[str, Any]:
+def truth(settings: DaySettings, people: list[Person], frames: int) -> dict[str, Any]:
     """What was so, as JSON can hold it."""
+    midnight_s = _midnight_s(settings)
     customers = [p for p in people if p.kind in ("passer-by", "shopper")]
     visitors = [p for p in customers if p.inside_s >= VISITOR_S]
     passers_by = [p for p in customers if p.inside_s < VISITOR_S]

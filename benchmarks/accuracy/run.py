@@ -194,7 +194,6 @@ NOTES = [
     "  which do not.",
     "- `count` states the middle of what is likely, `explain` numbers the devices of the one best grouping, which V is of: the two may differ by some",
     "  devices, mostly where phones are identical.",
-    "- How often a burst is placed on the right side of the door is told in [proximity.md](proximity.md), not here.",
     "- A phone whose kinds of scan name different hardware (one model here) is counted twice unless one address links them.",
     "- Levels are read by the radio only. Read by path, as the oracle does, scans of one phone are joined better and phones of one model parted no",
     "  better, at two to three times the work (docs/adr/0005-tracking.md).",

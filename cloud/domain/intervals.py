@@ -1,6 +1,6 @@
 """90 % intervals of published figures (core). What goes in and what does not: docs/adr/0008-intervals.md.
 
-Three things make a count uncertain, and each widens its interval by what is known of it:
+Three things make a count uncertain, and each widens its interval by what is known of it; a median dwell has the sample, and `DWELL_ERROR`:
 
 * the access point's own estimate: how many devices were behind the addresses (low and high of its windows, as shares);
 * the class: a visit is a visitor's with some probability, so a count of visitors has the variance sum p (1 - p);
@@ -10,12 +10,15 @@ Three things make a count uncertain, and each widens its interval by what is kno
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import sqrt
+from math import hypot, sqrt
 
 HELD_PERCENT = 90
 """How often an interval shall hold the truth."""
 Z90 = 1.6449
 """Quantile of the normal distribution for that: 5 % lie above."""
+
+DWELL_ERROR = 0.03
+"""Relative standard deviation of a median dwell that its sample does not know of: visits cut in two, or two taken for one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +69,12 @@ def share_interval(
     high = _wilson(min(whole, max(part, expected)) / whole, whole, variance)[1] / error.low if error.low > 0 else 1.0
     share = part / whole
     return Interval(share, max(0.0, min(share, low)), min(1.0, max(share, high)))
+
+
+def dwell_interval(median: float, low: float, high: float) -> Interval:
+    """The interval of a median dwell, in the unit of its arguments: ``low`` and ``high`` are the sample's, two ranks of the same visits."""
+    spread = Z90 * DWELL_ERROR * median
+    return Interval(median, max(0.0, median - hypot(median - low, spread)), median + hypot(high - median, spread))
 
 
 def _wilson(share: float, whole: float, variance: float) -> tuple[float, float]:

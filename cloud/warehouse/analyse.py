@@ -14,7 +14,7 @@ from sqlalchemy import Engine as Database
 from cloud.databases.base import replace_rows
 from cloud.databases.privacy_tables import held_days
 from cloud.databases.tables import day_figures, dwell_buckets, ledger_days, quarter_figures
-from cloud.domain.intervals import DeviceError, Interval, count_interval, device_error, share_interval
+from cloud.domain.intervals import DeviceError, Interval, count_interval, device_error, dwell_interval, share_interval
 from cloud.domain.modes import keeps_devices
 from cloud.domain.preset import presets
 from cloud.domain.site import QUARTER_S, Site
@@ -250,7 +250,7 @@ def _figures_of(
     # The smaller of the two: from a share and one of them the other could be told.
     yield _figure("capture_rate", rate, min(visitors, visits - visitors), coverage)
     if dwell:
-        seconds = Interval(*(dwell[name] / 1000 for name in ("median_ms", "low_ms", "high_ms")))
+        seconds = dwell_interval(*(dwell[name] / 1000 for name in ("median_ms", "low_ms", "high_ms")))
         yield _figure("dwell_median_s", seconds, int(dwell["visits"]), coverage)
     else:
         yield _figure("dwell_median_s", None, 0, coverage)
