@@ -99,7 +99,6 @@ class Track:
         "head",
         "inside",
         "kind",
-        "last_address",
         "last_us",
         "level",
         "number",
@@ -114,7 +113,6 @@ class Track:
         self.kind = AddressKind.RANDOMISED if is_randomised(burst.address) else AddressKind.GLOBAL
         self.first_us = burst.first_us
         self.last_us = burst.last_us
-        self.last_address = burst.address
         self.bursts = 1
         self.beat = Beat()
         self.level: float | None = burst.loudest()

@@ -40,6 +40,12 @@ SKIPPED_COST = 1.0
 """The timer's last scan was not the last scan, but the one before or before that."""
 
 
+def runs_on(step: int, candidates: int) -> float:
+    """Log odds (nats) for a counter that runs on, where the nearest of ``candidates`` counters before a scan was ``step`` behind it."""
+    by_chance = candidates / COUNTER_MODULUS * (1.0 - step / COUNTER_MODULUS) ** (candidates - 1)
+    return log((0.9 * exp(-step / NEAR) / NEAR + 0.1 * by_chance) / by_chance)
+
+
 class CounterHabit:
     """Whether a counter runs on, and by how much. ``score`` is a log likelihood ratio against chance."""
 
@@ -53,8 +59,7 @@ class CounterHabit:
 
     def hear(self, step: int, candidates: int) -> None:
         """The nearest of ``candidates`` counters before a scan was ``step`` behind it."""
-        by_chance = candidates / COUNTER_MODULUS * (1.0 - step / COUNTER_MODULUS) ** (candidates - 1)
-        self._odds += log((0.9 * exp(-step / NEAR) / NEAR + 0.1 * by_chance) / by_chance)
+        self._odds += runs_on(step, candidates)
         self._steps.append(step)
 
     def settle(self) -> None:

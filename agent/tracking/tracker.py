@@ -9,6 +9,7 @@ the decision, and certainties add up to the interval of the count.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from heapq import nsmallest
 from math import exp, log, sqrt, tau
@@ -19,6 +20,7 @@ from agent.tracking.bursts import BODIES_A_BURST, Burst, Track
 from agent.tracking.estimate import Z90
 from agent.tracking.estimate import DeviceEstimate as DeviceEstimate
 from agent.tracking.fingerprint import Fingerprint, Fingerprints
+from agent.tracking.habits import COUNTER_MODULUS, PRIOR_ODDS_CHANGE, runs_on
 from agent.tracking.rhythm import FEWEST_GAPS, air_regularity, density, family_regularity, untimed
 from agent.wire.model import AddressKind
 
@@ -64,6 +66,8 @@ PRIOR_ARRIVALS, PRIOR_SPAN_S = 1.0, 3600.0
 """Arrivals of a family before any was heard: one an hour."""
 OVERLAP_COST = 8.0
 """A phone that changes its address within a scan is done with the old one first; two at once are two phones."""
+COUNTER_MOST_ODDS = 20.0
+"""How sure of a model's counter anybody gets, as log odds: an update of its software may change it."""
 COUNTER_SPAN = 512
 """A kept sequence counter moves on by no more between two scans heard on one channel of three."""
 COUNTER_BONUS, COUNTER_PENALTY = 2.0, 2.5
@@ -76,8 +80,7 @@ class _Family:
     """Fingerprints that were seen under one address, hence of one model: its live tracks and its habits."""
 
     __slots__ = (
-        "counter_breaks",
-        "counter_runs",
+        "counter_odds",
         "first_us",
         "made",
         "merged_into",
@@ -94,13 +97,20 @@ class _Family:
         self.period_s = FIRST_PERIOD_S
         """Typical seconds between two scans of one phone, learned while only one of the family is near."""
         self.regularity = family_regularity()
-        self.counter_runs = 0
-        self.counter_breaks = 0
+        self.counter_odds = PRIOR_ODDS_CHANGE
+        """Log odds that this model's counter runs on over a change of address."""
         self.merged_into: _Family | None = None
 
     def keeps_counter(self) -> bool:
-        """True where changes of address were mostly seen to run on with the same sequence counter."""
-        return self.counter_runs > 2 * self.counter_breaks + 2
+        """True where scans under a new address are nearer to a counter that was heard before than chance has it."""
+        return self.counter_odds > 0.0
+
+    def hear_counter(self, sequence: int, tracks: Iterable[Track]) -> None:
+        """Learn from a scan under a new address, before it is decided whose it is: what is learned from decisions confirms them."""
+        steps = [(sequence - t.sequence_last) % COUNTER_MODULUS for t in tracks if t.sequence_last is not None]
+        if steps:
+            odds = self.counter_odds + runs_on(min(steps), len(steps))
+            self.counter_odds = min(COUNTER_MOST_ODDS, max(-COUNTER_MOST_ODDS, odds))
 
 
 class Tracker:
@@ -206,9 +216,11 @@ class Tracker:
         level = burst.loudest()
         new_cost = self._new_cost(family, burst)
         best, best_cost, other_cost = None, new_cost, 30.0
-        for candidate in self._live(family, burst.first_us):
-            if candidate.kind is not AddressKind.RANDOMISED:
-                continue  # who shows a global address, or one by which it joined, does not hide it in the next scan
+        # Who shows a global address, or one by which it joined, does not hide it in the next scan.
+        candidates = [t for t in self._live(family, burst.first_us) if t.kind is AddressKind.RANDOMISED]
+        if burst.sequence_first is not None:
+            family.hear_counter(burst.sequence_first, candidates)
+        for candidate in candidates:
             cost = self._cost(family, candidate, burst, level)
             if cost < best_cost:
                 best, best_cost, other_cost = candidate, cost, best_cost
@@ -248,29 +260,18 @@ class Tracker:
             near = exp(-(((level - track.level) / sigma) ** 2) / 2.0) / (sigma * ROOT_OF_TAU)
             cost -= log((1.0 - MOVED_SHARE) * near + MOVED_SHARE / LEVEL_RANGE_DB)
         if family.keeps_counter() and burst.sequence_first is not None and track.sequence_last is not None:
-            ahead = (burst.sequence_first - track.sequence_last) % 4096
+            ahead = (burst.sequence_first - track.sequence_last) % COUNTER_MODULUS
             cost += COUNTER_PENALTY if ahead > COUNTER_SPAN else -COUNTER_BONUS
         return cost
 
     def _join(self, family: _Family | None, track: Track, burst: Burst, certainty: float) -> None:
         gap_s = (burst.first_us - track.last_us) / SECOND_US
-        if family is not None:
-            if gap_s > SAME_SCAN_S:
-                self._hear_gap(family, track, burst, gap_s)
-            if (
-                burst.address != track.last_address
-                and burst.sequence_first is not None
-                and track.sequence_last is not None
-            ):
-                if (burst.sequence_first - track.sequence_last) % 4096 <= COUNTER_SPAN:
-                    family.counter_runs += 1
-                else:
-                    family.counter_breaks += 1
+        if family is not None and gap_s > SAME_SCAN_S:
+            self._hear_gap(family, track, burst, gap_s)
         level = burst.loudest()
         if level is not None:
             track.level = level if track.level is None else track.level + 0.4 * (level - track.level)
         track.last_us = max(track.last_us, burst.last_us)
-        track.last_address = burst.address
         track.sequence_last = burst.sequence_last
         track.bursts += 1
         track.certainty += (certainty - track.certainty) / track.bursts
@@ -338,8 +339,7 @@ class Tracker:
     def _unite(family: _Family, other: _Family) -> None:
         family.tracks += other.tracks
         family.made += other.made
-        family.counter_runs += other.counter_runs
-        family.counter_breaks += other.counter_breaks
+        family.counter_odds += other.counter_odds - PRIOR_ODDS_CHANGE
         other.tracks = []
         other.merged_into = family
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from random import Random
+
 import pytest
 from support.frames import ELEMENTS, GLOBAL, HT, LOCAL, RATES, local
 from support.shared_data import shared_data
@@ -61,6 +63,24 @@ def test_a_new_address_that_goes_on_counting_is_the_same_phone():
     heard = [(60 * S * n, request(local(n), sequence=100 + 12 * n)) for n in range(8)]
 
     assert len(set(tracks_of(Tracker(TrackingSettings()), heard))) == 1
+
+
+def test_a_counter_that_runs_on_holds_a_phone_together_whose_level_jumps():
+    """Every scan is 24 dB from the last, and the phone scans each three minutes. A habit that is learned from joins alone is
+    never learned here: each scan would be a phone of its own."""
+    heard = [(180 * S * n, request(local(n), 100 + 12 * n, (-33, -57)[n % 2])) for n in range(12)]
+
+    numbers = tracks_of(Tracker(TrackingSettings()), heard)
+
+    assert len(set(numbers[2:])) == 1
+
+
+def test_counters_that_do_not_run_on_do_not_tear_a_phone_apart():
+    """One level and a random number at every scan: what the counter says, it says of no phone of this model."""
+    random = Random(5)
+    heard = [(60 * S * n, request(local(n), random.randrange(4096))) for n in range(12)]
+
+    assert set(tracks_of(Tracker(TrackingSettings()), heard)) == {0}
 
 
 def test_two_bursts_at_one_time_are_two_devices():
