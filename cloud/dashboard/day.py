@@ -165,7 +165,7 @@ class DayPages:
             "dwell": [
                 {"label": view.show_bucket(bucket), "visits": bucket.visits} for bucket in self._queries.dwell(*key)
             ],
-            "left_out": view.small() if asked.preset == OWN else view.NOT_TOLD,
+            "left_out": view.NOT_TOLD,
             "table": _table(quarters, charts, starts, zone, spoken),
             "table_titles": [spoken.say(f"metric.{metric}.title") for metric in charts],
             "ledger": [_ledger_line(row, zone, spoken) for row in ledger],

@@ -1,7 +1,8 @@
 """Hours in the place of quarter-hours, for days on which few come (core).
 
 They are put together of what may be shown of the quarter-hours and of nothing else, so they tell nothing that those do not: a hidden one
-is somewhere from 0 to 4, and so wide does the hour's interval become.
+is taken for 0 to 4, and so wide does the hour's interval become. A larger one that is hidden with small ones can be more; on days on which
+few come that is rare, and the page says what it takes for granted.
 """
 
 from __future__ import annotations
@@ -43,8 +44,8 @@ def _hour(start_ms: int, quarters: list[Figure]) -> Figure:
     known = [figure.coverage for figure in quarters if figure.coverage is not None]
     coverage = sum(known) / len(known) if known else None
     if hidden and not any(figure.value for figure in quarters) and (hidden == 1 or metric not in ADDITIVE):
-        # All that is known is again: fewer than five.
-        return Figure(metric, None, None, None, coverage, True, start_ms, is_small=True)
+        # All that is known of a mean is again: fewer than five. Of one quarter-hour of arrivals not even that is.
+        return Figure(metric, None, None, None, coverage, True, start_ms, is_small=metric not in ADDITIVE)
     parts = 1 if metric in ADDITIVE else FULL
     low = sum(figure.low or 0.0 for figure in quarters)
     high = sum(MOST_HIDDEN if figure.is_hidden else figure.high or 0.0 for figure in quarters)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from math import ceil, floor
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import yaml
@@ -151,10 +152,13 @@ def _those_days(count: int, weekday: int, spoken: Language) -> str:
     return spoken.say(f"calendar.last_some.{weekday}", count=count)
 
 
-def quarter_series(figures: Sequence[Figure], starts_ms: Sequence[int]) -> dict[str, list[float | None]]:
-    """One quarter-hour metric as columns for a chart; None is a gap. What is small is a band between 0 and ``K`` without a line."""
+def quarter_series(figures: Sequence[Figure], starts_ms: Sequence[int]) -> dict[str, list[Any]]:
+    """One quarter-hour metric as columns for a chart; None is a gap. What is small is a band between 0 and ``K`` without a line.
+
+    A note stands in the place of a number that is hidden; where nothing is told of it, the chart hatches it by that.
+    """
     by_start = {figure.start_ms: figure for figure in figures}
-    series: dict[str, list[float | None]] = {"value": [], "low": [], "high": [], "coverage": []}
+    series: dict[str, list[Any]] = {"value": [], "low": [], "high": [], "coverage": [], "note": []}
     for start in starts_ms:
         figure = by_start.get(start)
         is_small = figure is not None and figure.is_small
@@ -162,6 +166,7 @@ def quarter_series(figures: Sequence[Figure], starts_ms: Sequence[int]) -> dict[
         series["low"].append(0.0 if is_small else _rounded(figure.low if figure else None, 2))
         series["high"].append(float(K) if is_small else _rounded(figure.high if figure else None, 2))
         series["coverage"].append(_rounded(figure.coverage if figure else None, 4))
+        series["note"].append(show_cell(figure) if figure and figure.is_hidden else "")
     return series
 
 

@@ -63,13 +63,17 @@ def publish_day(rows: Iterable[Mapping[str, Any]]) -> dict[str, Figure]:
 
 
 def publish_quarters(rows: Sequence[Mapping[str, Any]]) -> list[Figure]:
-    """The quarter-hours of one metric, day and preset, in the order of ``rows``."""
-    figures = [figure_of(row, is_hidden=0 < row["devices"] < K) for row in rows]
-    if figures and figures[0].metric in ADDITIVE:
-        small = {place for place, figure in enumerate(figures) if figure.is_hidden}
-        for place in hidden_among([row["devices"] for row in rows], small, least=1) - small:
-            figures[place] = _hidden(figures[place])
-    return figures
+    """The quarter-hours of one metric, day and preset, in the order of ``rows``.
+
+    Those that are hidden of an additive metric look alike, and none of them is said to be small: it may be a larger one that is hidden
+    with small ones, and even that there is such a one would tell (two hidden that come to six would be one and five).
+    """
+    if not rows or rows[0]["metric"] not in ADDITIVE:
+        return [figure_of(row, is_hidden=0 < row["devices"] < K) for row in rows]
+    devices = [row["devices"] for row in rows]
+    small = {place for place, count in enumerate(devices) if 0 < count < K and rows[place]["value"] is not None}
+    hidden = hidden_among(devices, small, least=1)
+    return [figure_of(row, is_hidden=place in hidden, is_small=False) for place, row in enumerate(rows)]
 
 
 def publish_buckets(rows: Sequence[Mapping[str, Any]]) -> list[Bucket]:
@@ -119,9 +123,6 @@ def figure_of(row: Mapping[str, Any], *, is_hidden: bool, is_small: bool = True)
     """A row of the database as a figure, hidden where it has a value to hide."""
     start_ms = row.get("start_ms")
     known = Figure(str(row["metric"]), row["value"], row["low"], row["high"], row["coverage"], False, start_ms)
-    return _hidden(known, is_small=is_small) if is_hidden and row["value"] is not None else known
-
-
-def _hidden(figure: Figure, *, is_small: bool = True) -> Figure:
-    """Quarter-hours that are hidden beside a single small one look like it: which of the two is small is not told."""
-    return replace(figure, value=None, low=None, high=None, is_hidden=True, is_small=is_small)
+    if not is_hidden or known.value is None:
+        return known
+    return replace(known, value=None, low=None, high=None, is_hidden=True, is_small=is_small)

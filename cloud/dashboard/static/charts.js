@@ -15,13 +15,41 @@ const IvizoneCharts = (() => {
   // One metric as three series: low and high span the band, the value is drawn on it. `at` is the first series' number.
   function banded(columns, label, line, band, at, words, points) {
     const bound = { show: true, width: 0, points: { show: false } };
-    const { value, low, high } = columns;
-    const text = (_, shown, __, place) => (place == null ? "" : value[place] == null ? (high[place] != null ? "< 5" : "–")
+    const { value, low, high, note = [] } = columns;
+    const text = (_, shown, __, place) => (place == null ? "" : value[place] == null ? note[place] || (high[place] != null ? "< 5" : "–")
       : `${whole(shown)} (${Math.floor(low[place])} ${words.to} ${Math.ceil(high[place])})`);
     return {
       columns: [low, high, value],
       series: [bound, bound, { label, stroke: colour(line), width: 2, points: { show: points, size: 5 }, value: text }],
       band: { series: [at + 1, at], fill: colour(band) },
+    };
+  }
+
+  // Stretches of which nothing is told, from top to bottom: no band could say how high it is. `slope` is 1 or -1, so that two metrics can lie over each other.
+  function hatched(stretches, line, slope) {
+    return (chart) => {
+      const { ctx, bbox: { top, height } } = chart;
+      const gap = 8 * devicePixelRatio;
+      ctx.save();
+      ctx.strokeStyle = colour(line);
+      ctx.globalAlpha = 0.3;
+      ctx.lineWidth = devicePixelRatio;
+      for (const [from, to] of stretches) {
+        const left = chart.valToPos(from, "x", true);
+        const width = chart.valToPos(to, "x", true) - left;
+        ctx.save();
+        ctx.beginPath();
+        ctx.rect(left, top, width, height);
+        ctx.clip();
+        ctx.beginPath();
+        for (let at = -height - (left % gap); at < width + height; at += gap) {
+          ctx.moveTo(left + at, slope > 0 ? top + height : top);
+          ctx.lineTo(left + at + height, slope > 0 ? top : top + height);
+        }
+        ctx.stroke();
+        ctx.restore();
+      }
+      ctx.restore();
     };
   }
 
@@ -37,5 +65,5 @@ const IvizoneCharts = (() => {
   }
 
   addEventListener("resize", () => drawn.forEach((chart, box) => chart.setSize({ width: box.clientWidth, height: HEIGHT })));
-  return { axes, banded, draw, colour, whole, language };
+  return { axes, banded, hatched, draw, colour, whole, language };
 })();

@@ -2,7 +2,7 @@
 "use strict";
 (() => {
   const NARROW = 560;
-  const { axes, banded, draw, colour, whole } = IvizoneCharts;
+  const { axes, banded, hatched, draw, colour, whole } = IvizoneCharts;
   const page = document.getElementById("day");
   const words = JSON.parse(page.dataset.words);
   const boxes = [...document.querySelectorAll("[data-chart]")];
@@ -24,17 +24,21 @@
   const edges = (starts) => starts.flatMap((start) => [start, start + data.step_s - 1]);
   const beginOf = (seconds) => data.starts_s.filter((start) => start <= seconds).at(-1) ?? seconds;
 
+  const untold = (metric) => data.starts_s.filter((_, at) => data.series[metric].value[at] == null && data.series[metric].high[at] == null && data.series[metric].note[at])
+    .map((start) => [start, start + data.step_s - 1]);
+
   function quarters(metrics) {
     const time = timeAxis();
     const parts = metrics.map(([metric, label, line, band], at) => {
       const series = data.series[metric];
-      return banded({ value: twice(series.value), low: twice(series.low), high: twice(series.high) }, label, line, band, 1 + 3 * at, words, false);
+      return banded({ value: twice(series.value), low: twice(series.low), high: twice(series.high), note: twice(series.note) }, label, line, band, 1 + 3 * at, words, false);
     });
     return [{
       axes: axes({ values: (_, splits) => splits.map(time), space: 56 }),
       scales: { y: { range: (_, __, most) => [0, Math.max(5, most * 1.08)] } },
       series: [{ label: words.from, value: (_, seconds) => (seconds == null ? words.hint : time(beginOf(seconds))) }, ...parts.flatMap((made) => made.series)],
       bands: parts.map((made) => made.band),
+      hooks: { draw: metrics.map(([metric, , line], at) => hatched(untold(metric), line, at % 2 ? 1 : -1)) },
     }, [edges(data.starts_s), ...parts.flatMap((made) => made.columns)]];
   }
 

@@ -196,13 +196,26 @@ def test_the_same_weekdays_are_whole_weeks_before():
     assert same_weekdays("2026-11-20")[:2] == ["2026-11-13", "2026-11-06"]
 
 
-def test_a_quarter_hour_that_may_be_any_number_is_a_gap_and_not_fewer_than_five():
-    small = Figure("visitors", None, None, None, 1.0, True, 0, is_small=True)
-    untold = Figure("visitors", None, None, None, 1.0, True, 900_000)
-    series = quarter_series([small, untold], [0, 900_000])
+def test_a_quarter_hour_that_may_be_any_number_is_a_gap_with_a_note_and_not_fewer_than_five():
+    """A gap without one was not heard."""
+    small = Figure("occupancy", None, None, None, 1.0, True, 0, is_small=True)
+    untold = Figure("occupancy", None, None, None, 1.0, True, 900_000)
+    shown = Figure("occupancy", 20.0, 17.0, 26.0, 1.0, False, 1_800_000)
+    series = quarter_series([small, untold, shown], [0, 900_000, 1_800_000, 2_700_000])
 
-    assert (series["low"], series["high"]) == ([0.0, None], [5.0, None])
+    assert (series["low"], series["high"]) == ([0.0, None, 17.0, None], [5.0, None, 26.0, None])
+    assert series["note"] == ["<\u00a05", NOT_TOLD, "", ""]
     assert [show_cell(figure) for figure in (small, untold)] == ["<\u00a05", NOT_TOLD]
+
+
+def test_of_arrivals_nothing_hidden_is_said_to_be_small():
+    """The twelve are hidden for the two: "< 5" would be untrue of them, and to say it of the two alone would tell which are which."""
+    shown = publish_quarters([quarter(n, value) for n, value in enumerate((2, 30, 12, 0, 40))])
+    means = publish_quarters([{**quarter(n, value), "metric": "occupancy"} for n, value in enumerate((2, 30, 12))])
+
+    assert [show_cell(figure) for figure in shown if figure.is_hidden] == [NOT_TOLD, NOT_TOLD]
+    assert [figure.is_hidden for figure in shown] == [True, False, True, False, False]
+    assert [show_cell(figure) for figure in means if figure.is_hidden] == ["<\u00a05"]
 
 
 def test_hidden_days_together_are_fewer_than_five_only_where_each_is():
