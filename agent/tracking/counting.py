@@ -4,7 +4,7 @@ Identical phones that nothing tells apart cannot be counted one by one. But an a
 can be divided hold two phones each, so do, likely, those that cannot. So the number of devices of a family has a prior that is
 learned from all families heard (empirical Bayes), and the count is the median of the sum over all families.
 
-Evidence is taken at a seventh of its face value: scans of one phone are not independent of each other (a door closes, and ten
+Evidence is taken at a fifth of its face value: scans of one phone are not independent of each other (a door closes, and ten
 levels change together), and groupings other than the best were not counted.
 """
 
@@ -16,8 +16,8 @@ from math import ceil, exp
 from agent.tracking.estimate import DeviceEstimate
 from agent.tracking.grouping import MOST_DEVICES
 
-EVIDENCE_WEIGHT = 0.15
-HIDDEN_BONUS = 0.45
+EVIDENCE_WEIGHT = 0.2
+HIDDEN_BONUS = 0.3
 """Nats for each device more: the many groupings beside the best one."""
 PRIOR_RATIO = 0.3
 """Before any was heard, each further phone of a family is less likely by this."""

@@ -22,7 +22,9 @@ from agent.tracking.likelihood import (
     LEVEL_RANGE_COST,
     PRESENCE_WEIGHT,
     QUANTUM_VARIANCE,
+    SECOND_US,
     WEAKER_COST,
+    company,
     log_evidence,
     presence,
 )
@@ -127,6 +129,9 @@ class Agglomeration:
         self._far_db = FAR_APART * sqrt(self._spread)
         self._units = {number: list(unit) for number, unit in enumerate(units)}
         self._summaries = {number: self._summary(unit) for number, unit in self._units.items()}
+        first_us = min(summary.first_us for summary in self._summaries.values())
+        last_us = max(summary.last_us for summary in self._summaries.values())
+        self._span_s = (last_us - first_us) / SECOND_US
         self._gains = {(one, other): self._guess(one, other) for other in self._units for one in range(other)}
         """What is known or guessed of each pair."""
         self._queue = [(-gain, one, other, False) for (one, other), gain in self._gains.items()]
@@ -231,7 +236,8 @@ class Agglomeration:
         return Summary(scans, log_evidence(scans, self._habits, self._variance))
 
     def _evidence(self) -> float:
-        return sum(summary.evidence for summary in self._summaries.values())
+        own = sum(summary.evidence for summary in self._summaries.values())
+        return own + company(len(self._summaries), self._span_s)
 
     def _grouping(self) -> tuple[tuple[Scan, ...], ...]:
         return tuple(map(tuple, self._units.values()))

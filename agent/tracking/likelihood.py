@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from itertools import islice
-from math import lgamma, log, pi
+from math import exp, lgamma, log, pi
 
 from agent.dot11.mac import is_randomised
 from agent.tracking.habits import Habits
@@ -18,7 +18,7 @@ from agent.tracking.scans import TOUCH_US, Scan
 SECOND_US = 1_000_000
 
 DEVICE_COST = 4.0
-"""A device more is less likely by this."""
+"""A device more is less likely by this, where nothing is known of how many come: one in MARGIN_S times its exponential, 14 hours."""
 PRESENCE_WEIGHT = 0.95
 """Of what the number of scans in a stay says, taken a little less than whole: scans are not quite random."""
 MARGIN_S = 900.0
@@ -81,6 +81,15 @@ def presence(number: int, first_us: int, last_us: int) -> float:
     """
     stay_s = (last_us - first_us) / SECOND_US
     return PRESENCE_WEIGHT * (lgamma(number) - number * log(1.0 + stay_s / MARGIN_S))
+
+
+def company(number: int, span_s: float) -> float:
+    """Log evidence of so many devices of a family in a time, beside DEVICE_COST for each: where many come, one more is no surprise.
+
+    The rate at which they come has an exponential prior with the mean that DEVICE_COST stands for; integrated over, k devices in T seconds
+    have k! / (1 + T / mean)^k.
+    """
+    return lgamma(number + 1) - number * log(1.0 + span_s / (MARGIN_S * exp(DEVICE_COST)))
 
 
 def _levels(scans: Sequence[Scan], variance: float) -> float:

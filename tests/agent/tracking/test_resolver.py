@@ -136,6 +136,19 @@ def test_two_phones_of_a_model_hours_apart_at_one_level_are_two_devices():
     assert devices[0] != devices[-1]
 
 
+def test_where_many_of_a_model_pass_one_more_is_no_surprise():
+    """Thirty phones in five hours, each heard twice within a minute, at levels as people walk by."""
+    random = Random(11)
+    heard = []
+    for phone in range(30):
+        start_s, rssi = 600 * phone + random.uniform(0, 300), random.randrange(-85, -45)
+        heard += resetting_phone(10 * phone, every_s=random.uniform(20, 50), scans=2, start_s=start_s, rssi=rssi)
+
+    estimate, _ = resolved(heard)
+
+    assert estimate.low <= 30 <= estimate.high
+
+
 def test_a_phone_silent_for_several_minutes_is_still_one_device():
     """A screen that stays dark for eight minutes is no end of a visit."""
     heard = resetting_phone(100, every_s=30, scans=10) + resetting_phone(300, every_s=30, scans=10, start_s=750)
