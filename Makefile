@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.set-up
+TEST_PROCESSES ?= 2
 # Independent decoder, and the shell of an access point, for the tests; installed only where missing and we are root.
 APT_PACKAGES := tshark shellcheck busybox
 
@@ -35,7 +36,12 @@ demo: setup ## a simulated day, and any CAPTURES="a.pcap b.pcap", from the air t
 	@$(BIN)/ivizone-cloud demo $(DEMO_ARGS) $(if $(CAPTURES),--captures $(CAPTURES))
 
 test: setup apt lint types imports ## everything that needs no special machine
+ifdef TEST_ARGS
 	$(BIN)/python -m pytest -q $(TEST_ARGS)
+else
+	$(BIN)/python -m pytest -q -m alone
+	$(BIN)/python -m pytest -q -m "not alone" -n $(TEST_PROCESSES) --dist loadfile
+endif
 
 test-thorough: setup ## what no mode may tell, over every way to set up a store (a minute)
 	IVIZONE_THOROUGH=1 $(BIN)/python -m pytest -q tests/cloud/test_modes_everywhere.py $(TEST_ARGS)

@@ -210,6 +210,7 @@ def test_recorded_events_of_a_real_hostapd_arrive_to_the_last(house: House, name
         assert came["duplicate_event"] > 1000, "most of the recording are bursts that two networks told of"
 
 
+@pytest.mark.alone
 def test_500_events_a_second_are_all_heard(house: House):
     """Two seconds of it, while another program makes hostapd wait for our answers."""
     ubusd, air = house.open(bus("wlan0"))
