@@ -23,6 +23,7 @@ HORIZON_US = 400 * SECOND_US
 CANDIDATES = 8
 NEAR = 100.0
 """Frames that a phone sends between two scans heard, where it is not learned yet."""
+FAR = 10 * NEAR
 STRAY = 0.05
 """Share of scans at which a kept counter jumps all the same: other traffic, a restarted radio."""
 PRIOR_ODDS_SAME, PRIOR_ODDS_CHANGE = 0.5, -1.0
@@ -41,7 +42,13 @@ SKIPPED_COST = 1.0
 
 
 def runs_on(step: int, candidates: int) -> float:
-    """Log odds (nats) for a counter that runs on, where the nearest of ``candidates`` counters before a scan was ``step`` behind it."""
+    """Log odds (nats) for a counter that runs on, where the nearest of ``candidates`` counters before a scan was ``step`` behind it.
+
+    ``candidates`` are CANDIDATES at most. Beyond FAR it was none of them, and that all are so far is no wonder: a model that begins each
+    scan at one number is 4,095 "behind" itself.
+    """
+    if step > FAR:
+        return log(0.1)
     by_chance = candidates / COUNTER_MODULUS * (1.0 - step / COUNTER_MODULUS) ** (candidates - 1)
     return log((0.9 * exp(-step / NEAR) / NEAR + 0.1 * by_chance) / by_chance)
 

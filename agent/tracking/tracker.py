@@ -11,8 +11,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from heapq import nsmallest
+from heapq import nlargest, nsmallest
 from math import exp, log, sqrt, tau
+from operator import attrgetter
 
 from agent.dot11.mac import is_randomised
 from agent.dot11.probe_request import ProbeRequest
@@ -20,7 +21,7 @@ from agent.tracking.bursts import BODIES_A_BURST, Burst, Track
 from agent.tracking.estimate import Z90
 from agent.tracking.estimate import DeviceEstimate as DeviceEstimate
 from agent.tracking.fingerprint import Fingerprint, Fingerprints
-from agent.tracking.habits import COUNTER_MODULUS, PRIOR_ODDS_CHANGE, runs_on
+from agent.tracking.habits import CANDIDATES, COUNTER_MODULUS, PRIOR_ODDS_CHANGE, runs_on
 from agent.tracking.rhythm import FEWEST_GAPS, air_regularity, density, family_regularity, untimed
 from agent.wire.model import AddressKind
 
@@ -107,7 +108,9 @@ class _Family:
 
     def hear_counter(self, sequence: int, tracks: Iterable[Track]) -> None:
         """Learn from a scan under a new address, before it is decided whose it is: what is learned from decisions confirms them."""
-        steps = [(sequence - t.sequence_last) % COUNTER_MODULUS for t in tracks if t.sequence_last is not None]
+        known = [track for track in tracks if track.sequence_last is not None]
+        latest = nlargest(CANDIDATES, known, key=attrgetter("last_us"))
+        steps = [(sequence - (track.sequence_last or 0)) % COUNTER_MODULUS for track in latest]
         if steps:
             odds = self.counter_odds + runs_on(min(steps), len(steps))
             self.counter_odds = min(COUNTER_MOST_ODDS, max(-COUNTER_MOST_ODDS, odds))

@@ -12,6 +12,7 @@ from agent.config import Config
 from agent.dot11.probe_request import ProbeRequest
 from agent.survey import Survey
 from agent.tracking.fingerprint import stable_fingerprint
+from agent.tracking.habits import runs_on
 from agent.tracking.tracker import Tracker, TrackingSettings
 from agent.wire.model import AddressKind
 
@@ -73,6 +74,14 @@ def test_a_counter_that_runs_on_holds_a_phone_together_whose_level_jumps():
     numbers = tracks_of(Tracker(TrackingSettings()), heard)
 
     assert len(set(numbers[2:])) == 1
+
+
+@pytest.mark.parametrize(
+    ("step", "candidates", "is_for"), [(12, 1, True), (12, 8, True), (900, 8, False), (4095, 8, False)]
+)
+def test_a_counter_that_is_near_speaks_for_one_that_runs_on(step: int, candidates: int, is_for: bool):
+    """4,095 behind is one that began again at its number: that all eight are so far has hardly any probability by chance."""
+    assert (runs_on(step, candidates) > 0.0) == is_for
 
 
 def test_counters_that_do_not_run_on_do_not_tear_a_phone_apart():
