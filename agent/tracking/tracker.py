@@ -9,7 +9,7 @@ the decision, and certainties add up to the interval of the count.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from heapq import nlargest, nsmallest
 from math import exp, log, sqrt, tau
@@ -106,11 +106,11 @@ class _Family:
         """True where scans under a new address are nearer to a counter that was heard before than chance has it."""
         return self.counter_odds > 0.0
 
-    def hear_counter(self, sequence: int, tracks: Iterable[Track]) -> None:
+    def hear_counter(self, sequence: int, tracks: Sequence[Track]) -> None:
         """Learn from a scan under a new address, before it is decided whose it is: what is learned from decisions confirms them."""
-        known = [track for track in tracks if track.sequence_last is not None]
-        latest = nlargest(CANDIDATES, known, key=attrgetter("last_us"))
-        steps = [(sequence - (track.sequence_last or 0)) % COUNTER_MODULUS for track in latest]
+        if len(tracks) > CANDIDATES:
+            tracks = nlargest(CANDIDATES, tracks, key=attrgetter("last_us"))
+        steps = [(sequence - t.sequence_last) % COUNTER_MODULUS for t in tracks if t.sequence_last is not None]
         if steps:
             odds = self.counter_odds + runs_on(min(steps), len(steps))
             self.counter_odds = min(COUNTER_MOST_ODDS, max(-COUNTER_MOST_ODDS, odds))
