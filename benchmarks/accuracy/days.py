@@ -224,7 +224,7 @@ def page(found: dict[str, list[Day]], command: str, shoppers: int) -> str:
         "in [proximity.md](proximity.md).",
         "",
         "What falls short: the simulator's phones keep their rhythm better than real ones do (the crowds above are of real ones), and a walk",
-        "with one phone moves the threshold by what that phone is louder or softer than others, which makes most of the worst days. The intervals of",
+        "with one phone moves the threshold by what that phone is louder or softer than others, which fits the worst days. The intervals of",
         "counts are wider than need be. The median dwell is stated some percent too short; its interval has the sample and a relative error of",
         f"{100 * DWELL_ERROR:.0f} %, fitted on days of other seeds (101 to 114). The simulator is kinder in more than rhythm: each phone sends one list",
         "of elements in which nothing but the channel changes, no frame leaks in from a neighbouring channel, no level is a driver's mistake, nobody",
