@@ -171,7 +171,8 @@ SCHEMA = pa.schema(
         pa.field("hidden", pa.bool_()),
     ]
 )
-"""Of an export; times are ISO 8601 in UTC, shares 0..1, stays seconds. ``hidden``: fewer than five devices, the value is left out."""
+"""Of an export; times are ISO 8601 in UTC, shares 0..1, stays seconds. ``hidden``: the value is left out, because it rests on fewer than
+five devices or would give such a one away."""
 
 
 def table_of(rows: list[dict[str, Any]]) -> pa.Table:

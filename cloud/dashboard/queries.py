@@ -128,7 +128,8 @@ class Queries:
     ) -> dict[str, dict[str, float]]:
         """Date -> metric -> arrivals in the quarter-hours that begin before a time of each date; sums of fewer than K are left out.
 
-        Made of what may be shown of each quarter-hour, a hidden one as the middle of what it can be: else two times of asking would tell it.
+        Made of what may be shown of each quarter-hour, else two times of asking would tell a hidden one. Each such counts as the middle of what
+        a small one can be; where a larger one is hidden with it, the sum is too little by about that one.
         """
         found: dict[str, dict[str, float]] = {}
         for date, metrics in self.quarters_of_days(viewer, site, list(until_ms), preset).items():

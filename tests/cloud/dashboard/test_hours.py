@@ -42,10 +42,17 @@ def test_a_hidden_quarter_hour_is_anything_from_0_to_4_in_its_hour():
     assert told([2, 3, 1, 4]) == [(8.0, 0.0, 16.0)]
 
 
-def test_an_hour_of_which_only_fewer_than_five_is_known_says_so_again():
-    (one, other) = by_hour(published([0, 3, 0, 0, 2, 0, 0, 0]), PARIS)
+def test_an_hour_of_arrivals_with_one_hidden_quarter_hour_alone_is_not_said_to_be_small():
+    """The twelve are hidden for the two, and look as they do: "< 5" would be untrue of the second hour."""
+    hours = by_hour(published([0, 2, 0, 0, 12, 0, 0, 0, 30, 40, 30, 40]), PARIS)
 
-    assert one.is_hidden and other.is_hidden and one.value is None
+    assert [(hour.is_hidden, hour.is_small, hour.value) for hour in hours] == [(True, False, None)] * 2 + [(False, False, 140.0)]
+
+
+def test_an_hour_of_presence_of_which_only_fewer_than_five_is_known_says_so_again():
+    (hour,) = by_hour(published([0, 3, 0, 0], "occupancy"), PARIS)
+
+    assert hour.is_hidden and hour.is_small and hour.value is None
 
 
 def test_what_is_inside_is_a_mean_and_a_wholly_hidden_hour_stays_hidden():

@@ -10,7 +10,7 @@ from sqlalchemy import update
 from support.clouds import DATE, HOUR_MS, MIN_MS, NOON_MS, Cloud, busy_hour, counted, heard, served, stay
 
 from cloud.dashboard.headers import HEADERS
-from cloud.dashboard.view import SMALL_TILES, TILES, metrics, show, show_interval
+from cloud.dashboard.view import NOT_TOLD, SMALL_TILES, TILES, metrics, show, show_interval
 from cloud.databases.tables import day_figures
 from cloud.domain.preset import presets
 from cloud.domain.site import Site
@@ -168,6 +168,27 @@ def test_small_cells_are_not_shown(opened):
     assert set(data["series"]["visitors"]["value"]) <= {None, 0.0}
     assert all(bucket["visits"] is None for bucket in data["dwell"])
     assert {row["cells"][0] for row in data["table"]} <= {"–", "<\u00a05", "0 (0 to 0)", "0 (0 to 1)", "0 (0 to 2)"}
+
+
+def test_a_large_quarter_hour_hidden_with_a_small_one_is_nowhere_said_to_be_small(opened):
+    """The twelve are hidden for the two, and nothing tells them apart: not the table, not the chart, not the API."""
+    made, client = opened(hours="11:00-12:00")
+    firsts = [BEGIN_MS + (15 * place + 5) * MIN_MS for place, count in enumerate((2, 30, 12, 40)) for _ in range(count)]
+    made.take(heard(0, *(stay(number, first_ms, 6) for number, first_ms in enumerate(firsts))))
+    data, series = client.get(DATA).json(), client.get(DATA).json()["series"]["visitors"]
+    begin = data["starts_s"].index(BEGIN_MS // 1000)
+    cells = [row["cells"][1] for row in data["table"]][begin : begin + 4]
+    answer = client.get(f"/api/v1/sites/shop/quarters?date={DATE}").json()["quarters"]
+    hidden = [row for row in answer if row["metric"] == "visitors" and row["hidden"]]
+
+    assert data["step_s"] == 900 and made.quarters("visitors")[BEGIN_MS + 30 * MIN_MS]["devices"] == 12
+    assert [cell == NOT_TOLD for cell in cells] == [True, False, True, False] and cells[1].startswith("30 ")
+    for place in (begin, begin + 2):
+        assert [series[part][place] for part in ("value", "low", "high", "note")] == [None, None, None, NOT_TOLD]
+    assert series["value"][-1] is None and series["note"][-1] == "", "not heard, which is another thing"
+    assert len(hidden) == 2 and {**hidden[0], "start": ""} == {**hidden[1], "start": ""}
+    assert [hidden[0][part] for part in ("value", "low", "high")] == [None] * 3
+    assert "a number that would give such a one away" in page(client).text
 
 
 def test_an_empty_quarter_hour_is_not_the_busiest_of_a_quiet_day(opened):
