@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import re
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from support.accounts import PASSWORD, People
-from support.clouds import Cloud, busy_hour, heard, served
+from support.clouds import MIN_MS, NOON_MS, Cloud, busy_hour, heard, served, stay
+
+from cloud.dashboard.view import NOT_TOLD
+from cloud.domain.language import NONE
 
 DAY = "/sites/store-00?date=2026-11-20"
 
@@ -66,6 +70,51 @@ def test_the_same_day_is_read_under_another_vendors_definition(world):
     assert page.get_by_text("HPE Aruba Central Presence").is_visible()
     page.get_by_role("link", name="The day before").click()
     page.wait_for_url("**date=2026-11-19**preset=aruba-like")
+
+
+def test_what_is_not_told_is_hatched_and_what_was_not_heard_is_empty(world, tmp_path):
+    """Of 11:00 to 12:00 two quarter-hours are not told, 2 and 12 visitors; from 12:00 on nobody listened. Neither is said to be small."""
+    firsts = [NOON_MS + (15 * place - 55) * MIN_MS for place, count in enumerate((2, 30, 12, 40)) for _ in range(count)]
+    came = heard(0, *(stay(number, first_ms, 6) for number, first_ms in enumerate(firsts)))
+    with ThreadPoolExecutor(1) as worker:
+        made = worker.submit(Cloud, tmp_path, hours="11:00-12:00").result()
+        worker.submit(made.take, came).result()
+        with served(made.embedded.app(works=False, is_open=True)) as client:
+            page = world.window(url=str(client.base_url).rstrip("/"))
+            page.goto("/sites/shop")
+            chart = page.locator("[data-chart=arrivals]")
+            chart.locator(".u-over").wait_for()
+            starts = json.loads(page.locator("#day").get_attribute("data-figures"))["starts_s"]
+            begin = starts.index(NOON_MS // 1000 - 3600)
+            small, large, unheard = begin, begin + 2, begin + 5
+
+            said = [coming_in_at(chart, place, len(starts)) for place in (small, large, unheard)]
+            assert said == [NOT_TOLD, NOT_TOLD, NONE]
+            inked = [ink(chart, place, len(starts)) for place in (small, large, unheard)]
+            assert min(inked[:2]) > 0.1 and inked[2] < 0.05, "the lines of the grid alone"
+            page.close()
+        made.close()
+
+
+def coming_in_at(chart, place: int, count: int) -> str:
+    """What the legend says while the mouse is on a quarter-hour, of ``count``."""
+    over = chart.locator(".u-over")
+    over.hover(position={"x": (place + 0.5) / count * over.bounding_box()["width"], "y": 20})
+    return chart.locator(".u-legend .u-series .u-value").last.inner_text()
+
+
+def ink(chart, place: int, count: int) -> float:
+    """The share of a quarter-hour's points, from top to bottom of the chart, that are drawn upon."""
+    script = """(canvas, [place, count]) => {
+      const whole = canvas.getBoundingClientRect(), over = canvas.parentElement.querySelector(".u-over").getBoundingClientRect();
+      const scale = canvas.width / whole.width, wide = over.width * scale / count;
+      const left = (over.left - whole.left) * scale + place * wide;
+      const copy = new OffscreenCanvas(canvas.width, canvas.height).getContext("2d", { willReadFrequently: true });
+      copy.drawImage(canvas, 0, 0);
+      const points = copy.getImageData(left + 3, (over.top - whole.top) * scale, wide - 6, over.height * scale).data;
+      return points.filter((value, at) => at % 4 === 3 && value).length / (points.length / 4);
+    }"""
+    return chart.locator("canvas").evaluate(script, [place, count])
 
 
 def test_the_figures_are_there_without_any_script(world, chromium):
