@@ -30,12 +30,12 @@ from cloud.accounts.viewer import READ_FIGURES, Viewer
 from cloud.dashboard import view
 from cloud.dashboard.asked import Asked, AskedDay
 from cloud.dashboard.compare import DAYS, Comparison, compare, same_weekdays, values_of
-from cloud.dashboard.hours import HOUR_S, by_hour, hour_starts, is_sparse
+from cloud.dashboard.hours import HOUR_S, by_hour, can_be_small, hour_starts, is_sparse
 from cloud.dashboard.queries import Queries, Row
 from cloud.dashboard.web import NotThere, Pages, spoken_by
 from cloud.domain.language import Language
 from cloud.domain.preset import OWN, presets
-from cloud.domain.publish import Figure
+from cloud.domain.publish import ADDITIVE, Figure
 from cloud.domain.site import QUARTER_S, Site
 
 CHARTS_DAY = ("occupancy", "visitors", "passers_by")
@@ -145,7 +145,7 @@ class DayPages:
         large, small = self._tiles(viewer, asked, quarters, spoken)
         heard = [t for t in (large or small) if t.value]
         notices = self._notices(viewer, asked, agents, ledger, quarters, spoken) if heard else []
-        if not is_count and asked.preset == OWN and is_sparse(quarters.get("visitors", [])):
+        if not is_count and asked.preset == OWN and self._tells_hours(viewer, asked, quarters):
             # Under another definition a hidden quarter-hour may hold any number (cloud.domain.differences), so no hour can be told.
             starts, step_s = hour_starts(starts, zone), HOUR_S
             quarters = {metric: by_hour(figures, zone) for metric, figures in quarters.items()}
@@ -170,6 +170,11 @@ class DayPages:
             "table_titles": [spoken.say(f"metric.{metric}.title") for metric in charts],
             "ledger": [_ledger_line(row, zone, spoken) for row in ledger],
         }
+
+    def _tells_hours(self, viewer: Viewer, asked: AskedDay, quarters: dict[str, list[Figure]]) -> bool:
+        day = self._queries.day(viewer, asked.site.site, asked.date, asked.preset)
+        are_small = all(can_be_small(quarters.get(metric, []), day.get(metric)) for metric in ADDITIVE)
+        return are_small and is_sparse(quarters.get("visitors", []))
 
     def _tiles(
         self, viewer: Viewer, asked: AskedDay, quarters: dict[str, list[Figure]], spoken: Language

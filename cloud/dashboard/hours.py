@@ -25,6 +25,17 @@ def is_sparse(figures: Iterable[Figure]) -> bool:
     return sum(is_hidden for is_hidden, _ in told) > sum(is_shown for _, is_shown in told)
 
 
+def can_be_small(figures: Sequence[Figure], whole: Figure | None) -> bool:
+    """False where the day's figure leaves more for the hidden quarter-hours of an additive metric than so many small ones can hold.
+
+    Then a larger one is among them, and an hour that takes each for 0 to 4 would be untrue. Made of what is shown, so it tells nothing.
+    """
+    if whole is None or whole.value is None:
+        return True
+    left = whole.value - sum(figure.value or 0.0 for figure in figures)
+    return left <= MOST_HIDDEN * sum(figure.is_hidden for figure in figures)
+
+
 def hour_starts(starts_ms: Iterable[int], zone: ZoneInfo) -> list[int]:
     """The hours, by the store's clock, that quarter-hours lie in; in order."""
     return sorted({_hour_of(start_ms, zone) for start_ms in starts_ms})

@@ -24,8 +24,7 @@
   const edges = (starts) => starts.flatMap((start) => [start, start + data.step_s - 1]);
   const beginOf = (seconds) => data.starts_s.filter((start) => start <= seconds).at(-1) ?? seconds;
 
-  const untold = (metric) => data.starts_s.filter((_, at) => data.series[metric].value[at] == null && data.series[metric].high[at] == null && data.series[metric].note[at])
-    .map((start) => [start, start + data.step_s - 1]);
+  const untold = ({ high, note }) => data.starts_s.filter((_, at) => note[at] && high[at] == null).map((start) => [start, start + data.step_s - 1]);
 
   function quarters(metrics) {
     const time = timeAxis();
@@ -38,7 +37,7 @@
       scales: { y: { range: (_, __, most) => [0, Math.max(5, most * 1.08)] } },
       series: [{ label: words.from, value: (_, seconds) => (seconds == null ? words.hint : time(beginOf(seconds))) }, ...parts.flatMap((made) => made.series)],
       bands: parts.map((made) => made.band),
-      hooks: { draw: metrics.map(([metric, , line], at) => hatched(untold(metric), line, at % 2 ? 1 : -1)) },
+      hooks: { draw: metrics.map(([metric, , line], at) => hatched(untold(data.series[metric]), line, at % 2 ? 1 : -1)) },
     }, [edges(data.starts_s), ...parts.flatMap((made) => made.columns)]];
   }
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloud.dashboard.hours import by_hour, hour_starts, is_sparse
+from cloud.dashboard.hours import by_hour, can_be_small, hour_starts, is_sparse
 from cloud.domain.publish import Figure, K, publish_quarters
 
 PARIS = ZoneInfo("Europe/Paris")
@@ -54,6 +54,26 @@ def test_an_hour_of_presence_of_which_only_fewer_than_five_is_known_says_so_agai
     (hour,) = by_hour(published([0, 3, 0, 0], "occupancy"), PARIS)
 
     assert hour.is_hidden and hour.is_small and hour.value is None
+
+
+@pytest.mark.parametrize(
+    ("values", "can_be"),
+    [
+        ([2, 60, 0, 0], False),
+        ([2, 3, 1, 4], True),
+        ([30, 2, 12, 40], False),
+        ([9, 9, 2, 3], True),
+        ([20, 20, 0, 0], True),
+    ],
+)
+def test_hours_are_told_only_where_what_is_left_of_the_day_fits_into_the_hidden_quarter_hours(values, can_be):
+    whole = Figure("visitors", float(sum(values)), 0.0, 99.0, 1.0)
+
+    assert can_be_small(published(values), whole) is can_be
+
+
+def test_a_day_of_fewer_than_five_has_small_quarter_hours_only():
+    assert can_be_small(published([2, 0, 1, 0]), Figure("visitors", None, None, None, 1.0, True, is_small=True))
 
 
 def test_what_is_inside_is_a_mean_and_a_wholly_hidden_hour_stays_hidden():

@@ -220,6 +220,17 @@ def test_no_shown_figure_of_any_state_rests_on_fewer_than_five(opened):
                     assert value is None or devices == 0 or devices >= 5
 
 
+def test_a_day_whose_hidden_quarter_hours_hold_more_than_small_ones_can_is_not_shown_by_hour(opened):
+    """Sixty came at once and two before: the hour would say "4 (0 to 8)" beside a day of 62."""
+    made, client = opened(hours="11:00-12:00")
+    firsts = [BEGIN_MS + (15 * place + 5) * MIN_MS for place, count in enumerate((2, 60)) for _ in range(count)]
+    made.take(heard(0, *(stay(number, first_ms, 6) for number, first_ms in enumerate(firsts))))
+    data = client.get(DATA).json()
+
+    assert data["step_s"] == 900 and data["tiles"]["visitors"]["value"] == "62"
+    assert data["series"]["visitors"]["note"].count(NOT_TOLD) == 2
+
+
 def test_a_day_of_few_is_shown_by_hour_with_what_its_hidden_quarter_hours_can_be(opened):
     """Nine visitors in an hour, three at most in each of its quarters: the hour says 8 (0 to 16), which the quarters said too."""
     made, client = opened(hours="11:00-12:00")
