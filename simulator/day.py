@@ -5,7 +5,7 @@ Everything follows from the seed: the same seed and settings give the same captu
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
 from random import Random
@@ -69,13 +69,15 @@ class Person:
 
 def simulate(settings: DaySettings) -> tuple[list[tuple[int, bytes]], dict[str, Any]]:
     """The frames (time in µs, captured bytes) in order of time, and the truth."""
-    people: list[Person] = []
-    frames: list[tuple[int, bytes]] = []
-    for person, heard in everybody(settings):
-        people.append(person)
-        frames += heard
-    frames.sort(key=lambda frame: frame[0])
-    return frames, truth(settings, people, len(frames))
+    return day_of(settings, list(everybody(settings)))
+
+
+def day_of(
+    settings: DaySettings, people: Sequence[tuple[Person, list[tuple[int, bytes]]]]
+) -> tuple[list[tuple[int, bytes]], dict[str, Any]]:
+    """The same, of people who were made before."""
+    frames = sorted((frame for _, heard in people for frame in heard), key=lambda frame: frame[0])
+    return frames, truth(settings, [person for person, _ in people], len(frames))
 
 
 def everybody(settings: DaySettings) -> Iterator[tuple[Person, list[tuple[int, bytes]]]]:

@@ -24,7 +24,7 @@ from agent.tracking.likelihood import (
     QUANTUM_VARIANCE,
     SECOND_US,
     WEAKER_COST,
-    company,
+    arrivals,
     log_evidence,
     presence,
 )
@@ -237,7 +237,7 @@ class Agglomeration:
 
     def _evidence(self) -> float:
         own = sum(summary.evidence for summary in self._summaries.values())
-        return own + company(len(self._summaries), self._span_s)
+        return own + arrivals(len(self._summaries), self._span_s)
 
     def _grouping(self) -> tuple[tuple[Scan, ...], ...]:
         return tuple(map(tuple, self._units.values()))

@@ -24,6 +24,7 @@ CANDIDATES = 8
 NEAR = 100.0
 """Frames that a phone sends between two scans heard, where it is not learned yet."""
 FAR = 10 * NEAR
+"""A step that no phone takes between two scans heard."""
 STRAY = 0.05
 """Share of scans at which a kept counter jumps all the same: other traffic, a restarted radio."""
 PRIOR_ODDS_SAME, PRIOR_ODDS_CHANGE = 0.5, -1.0

@@ -18,7 +18,7 @@ from agent.tracking.scans import TOUCH_US, Scan
 SECOND_US = 1_000_000
 
 DEVICE_COST = 4.0
-"""A device more is less likely by this, where nothing is known of how many come: one in MARGIN_S times its exponential, 14 hours."""
+"""A device more is less likely by this before any was heard: one is expected in MARGIN_S * exp(DEVICE_COST), 14 hours."""
 PRESENCE_WEIGHT = 0.95
 """Of what the number of scans in a stay says, taken a little less than whole: scans are not quite random."""
 MARGIN_S = 900.0
@@ -83,7 +83,7 @@ def presence(number: int, first_us: int, last_us: int) -> float:
     return PRESENCE_WEIGHT * (lgamma(number) - number * log(1.0 + stay_s / MARGIN_S))
 
 
-def company(number: int, span_s: float) -> float:
+def arrivals(number: int, span_s: float) -> float:
     """Log evidence of so many devices of a family in a time, beside DEVICE_COST for each: where many come, one more is no surprise.
 
     The rate at which they come has an exponential prior with the mean that DEVICE_COST stands for; integrated over, k devices in T seconds

@@ -107,7 +107,7 @@ def crossed(phones: Sequence[str], crowds: int, pool: Executor) -> list[Crossed]
     for (name, half), other in zip(halves.items(), reversed(halves.values()), strict=True):
         for constants in (SHIPPED, _best_constants(half, crowds, pool)):
             what = "fitted" if constants is SHIPPED else "all fitted"
-            pair = best_pair(losses_of(half, crowds, pool, constants))
+            pair = by_regret(on_subsets(half, crowds, pool, constants))[0][1]
             errors = errors_of(cases_of(other, crowds, pool, constants), *pair)
             rows.append(Crossed(f"{what} on the {name}, judged on the other", pair, constants, errors))
     for name, half in halves.items():
@@ -128,31 +128,27 @@ def _best_constants(phones: Sequence[str], crowds: int, pool: Executor) -> Const
     return best
 
 
-Losses = Mapping[str, Mapping[Pair, float]]
-"""Subset of the phones -> pair -> its loss there."""
+OnSubsets = Mapping[str, Mapping[Pair, Judged]]
+"""Subset of the phones -> pair -> its errors there."""
 
 
-def losses_of(phones: Sequence[str], crowds: int, pool: Executor, constants: Constants = SHIPPED) -> Losses:
-    """The loss of every pair on each subset of ``phones`` that is large enough."""
-    cases = {
-        name: cases_of(some, crowds, pool, constants)
-        for name, some in subsets(phones).items()
-        if len(some) >= FEWEST_PHONES
-    }
-    pairs = list(product(WEIGHTS, BONUSES))
-    return {name: {pair: loss_of(errors_of(found, *pair)) for pair in pairs} for name, found in cases.items()}
+def on_subsets(phones: Sequence[str], crowds: int, pool: Executor, constants: Constants = SHIPPED) -> OnSubsets:
+    """What every pair does on each subset of ``phones`` that is large enough."""
+    found = {}
+    for name, some in subsets(phones).items():
+        if len(some) >= FEWEST_PHONES:
+            cases = cases_of(some, crowds, pool, constants)
+            found[name] = {pair: errors_of(cases, *pair) for pair in product(WEIGHTS, BONUSES)}
+    return found
 
 
-def regrets_of(losses: Losses) -> dict[Pair, float]:
-    """Pair -> its loss as a multiple of the best that any reaches, mean over the subsets. The best pair of one subset alone is chance."""
-    lowest = {name: min(of_pair.values()) for name, of_pair in losses.items()}
-    return {pair: fmean(losses[name][pair] / lowest[name] for name in losses) for pair in product(WEIGHTS, BONUSES)}
-
-
-def best_pair(losses: Losses) -> Pair:
-    """The pair of least regret."""
-    regrets = regrets_of(losses)
-    return min(regrets, key=lambda pair: (regrets[pair], pair))
+def by_regret(judged: OnSubsets) -> list[tuple[float, Pair]]:
+    """Each pair's loss as a multiple of the best that any reaches, mean over the subsets, least first: the best of one subset is chance."""
+    losses = [{pair: loss_of(errors) for pair, errors in of_pair.items()} for of_pair in judged.values()]
+    lowest = [min(of_pair.values()) for of_pair in losses]
+    return sorted(
+        (fmean(of_pair[pair] / low for of_pair, low in zip(losses, lowest, strict=True)), pair) for pair in losses[0]
+    )
 
 
 def cases_of(phones: Sequence[str], crowds: int, pool: Executor, constants: Constants = SHIPPED) -> list[Case]:

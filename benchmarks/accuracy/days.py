@@ -21,16 +21,12 @@ from typing import Any
 
 from sqlalchemy import select
 
-from agent.dot11.captured import CapturedFrame
 from agent.pipeline import Pipeline, PipelineSettings, SignedBatch
 from agent.privacy.pseudonym import Pseudonymiser
-from agent.proximity import ProximitySettings
-from agent.proximity.calibration import calibrate
-from agent.survey import Survey
-from agent.tracking.tracker import TrackingSettings
 from agent.wire.cose import sign_message
 from agent.wire.model import ClockState, LegalMode
 from benchmarks.accuracy.paper import DAYS, with_days
+from benchmarks.proximity import captured, walked
 from cloud.consumer.transform import Rows, read_batch, rows_of
 from cloud.databases.base import migrate
 from cloud.databases.sqlite import sqlite_database
@@ -42,9 +38,8 @@ from cloud.stores.lake import object_name, to_parquet
 from cloud.stores.local_dir import LocalDirStore
 from cloud.warehouse.analyse import analyse_day
 from cloud.warehouse.duckdb_engine import DuckDbEngine
-from simulator.day import DaySettings, everybody, simulate
+from simulator.day import DaySettings, Person, day_of, everybody
 from simulator.places import LAYOUTS
-from simulator.walk import walk
 
 SITE = Site("shop", "Shop", "UTC", "day", True, parse_hours("10:00-19:00"))
 METRICS = ("visitors", "passers_by", "capture_rate", "dwell_median_s")
@@ -79,26 +74,11 @@ class Day:
     """Said inside of a phone that was outside, or the other way round."""
 
 
-def captured(frames: list[tuple[int, bytes]]) -> Iterator[CapturedFrame]:
-    """Frames as a source gives them."""
-    return (CapturedFrame(data, time_us, 127, 0, False) for time_us, data in frames)
-
-
-def calibrated(settings: DaySettings) -> ProximitySettings:
-    """The curve that the installer's walk gives."""
-    sides = []
-    for where in ("inside", "outside"):
-        survey = Survey(TrackingSettings(), ProximitySettings())
-        bursts = {id(s.burst): s.burst for s in survey.walk(captured(walk(settings, where, 4.0))) if s.burst}
-        sides.append([level for burst in bursts.values() if (level := burst.level()) is not None])
-    found = calibrate(*sides)
-    return ProximitySettings(found.threshold_dbm, found.slope_db, is_calibrated=True)
-
-
 def measure(settings: DaySettings) -> Day:
     """One day: simulated, heard, sent, analysed."""
-    frames, truth = simulate(settings)
-    heard_inside = _heard_inside(settings)
+    people = list(everybody(settings))
+    frames, truth = day_of(settings, people)
+    heard_inside = _heard_inside(people)
     right: Counter[bool] = Counter()
     pipeline = Pipeline(
         PipelineSettings(
@@ -110,7 +90,7 @@ def measure(settings: DaySettings) -> Day:
             LegalMode.DAY,
             b"confhash",
             "0",
-            proximity=calibrated(settings),
+            proximity=walked(settings.layout, settings.seed),
         ),
         lambda payload: sign_message(payload, "ap", lambda _: bytes(64)),
         lambda day: Pseudonymiser(day.to_bytes(32, "big")),
@@ -130,14 +110,9 @@ def measure(settings: DaySettings) -> Day:
     return Day(list(_figures(figures, truth["summary"])), right.total(), right[False])
 
 
-def _heard_inside(settings: DaySettings) -> set[int]:
+def _heard_inside(people: Iterable[tuple[Person, list[tuple[int, bytes]]]]) -> set[int]:
     """Milliseconds at which a phone in the store was heard. Another one in the street is hardly ever heard in the same one."""
-    return {
-        time_us // 1000
-        for person, heard in everybody(settings)
-        for time_us, _ in heard
-        if person.is_inside(time_us / 1e6)
-    }
+    return {time_us // 1000 for person, heard in people for time_us, _ in heard if person.is_inside(time_us / 1e6)}
 
 
 def _is_right(sighting: Mapping[str, Any], heard_inside: set[int]) -> bool:

@@ -15,17 +15,7 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from statistics import fmean
 
-from benchmarks.accuracy.crossing import (
-    NO_CAPTURES,
-    Pair,
-    cases_of,
-    errors_of,
-    load,
-    losses_of,
-    phones_loaded,
-    regrets_of,
-    subsets,
-)
+from benchmarks.accuracy.crossing import NO_CAPTURES, by_regret, load, loss_of, on_subsets, phones_loaded
 
 CROWDS = 15
 """Of each kind and number of radios, for each subset."""
@@ -43,22 +33,18 @@ def main() -> int:
         print(NO_CAPTURES.format(folder), file=sys.stderr)
         return 4
     with ProcessPoolExecutor(os.cpu_count(), initializer=load, initargs=(folder,)) as pool:
-        losses = losses_of(known, CROWDS, pool)
-        regrets = regrets_of(losses)
-        shown = sorted(regrets, key=lambda pair: (regrets[pair], pair))[:SHOWN]
-        coverage: dict[str, dict[Pair, float]] = {}
-        for name in losses:
-            cases = cases_of(subsets(known)[name], CROWDS, pool)
-            coverage[name] = {pair: fmean(held for _, held in errors_of(cases, *pair).values()) for pair in shown}
+        judged = on_subsets(known, CROWDS, pool)
+    lowest = {name: min(map(loss_of, of_pair.values())) for name, of_pair in judged.items()}
     print(
-        f"{'weight':>6} {'bonus':>6} {'loss':>6}  loss as a multiple of the subset's best, coverage: {', '.join(losses)}"
+        f"{'weight':>6} {'bonus':>6} {'loss':>6}  loss as a multiple of the subset's best, coverage: {', '.join(judged)}"
     )
-    for pair in shown:
+    for regret, pair in by_regret(judged)[:SHOWN]:
+        errors = {name: of_pair[pair] for name, of_pair in judged.items()}
         each = "  ".join(
-            f"{losses[name][pair] / min(losses[name].values()):.2f} {100 * coverage[name][pair]:.0f} %"
-            for name in losses
+            f"{loss_of(found) / lowest[name]:.2f} {100 * fmean(held for _, held in found.values()):.0f} %"
+            for name, found in errors.items()
         )
-        print(f"{pair[0]:>6} {pair[1]:>6} {regrets[pair]:>6.3f}  {each}")
+        print(f"{pair[0]:>6} {pair[1]:>6} {regret:>6.3f}  {each}")
     return 0
 
 
